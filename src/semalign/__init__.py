@@ -1,0 +1,32 @@
+"""semalign moves knowledge from a large language model into a smaller one by aligning their layer activations."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# The facade: each name is imported on first use, so that `import semalign` and `semalign --help` stay quick.
+_WHERE = {
+    "load": "semalign.models",
+    "listen": "semalign.models",
+    "shrink": "semalign.models",
+    "Run": "semalign.config",
+    "run": "semalign.pipeline",
+    "evaluate": "semalign.evaluation",
+    "Attribution": "semalign.attribution",
+    "Pairing": "semalign.pairing",
+    "Basis": "semalign.basis",
+    "Loss": "semalign.losses",
+    "Method": "semalign.methods",
+}
+__all__ = [*_WHERE, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'semalign' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,139 @@
+"""What a configuration says about a task: its source, its row counts, and how it is scored."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+Split = Literal["extract", "align", "train", "validation", "test"]
+Score = Literal["multiple_choice", "exact_match", "passes_tests"]
+Benchmark = Literal["gsm8k", "mmlu", "mbpp", "humaneval"]
+SPLITS: tuple[Split, ...] = ("extract", "align", "train", "validation", "test")
+EMBEDDED = "embedded:"
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused; values are not changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RowCounts(Strict):
+    """How many rows of each split a run uses; None uses all."""
+
+    extract: PositiveInt | None = None
+    align: PositiveInt | None = None
+    train: PositiveInt | None = None
+    validation: PositiveInt | None = None
+    test: PositiveInt | None = None
+
+
+class FieldNames(Strict):
+    """Names of a record's fields where they are not the usual ones."""
+
+    id: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    choices: str | None = None
+    gold: str | None = None
+    final: str | None = None
+    tests: str | None = None
+    entry_point: str | None = None
+
+    def given(self) -> dict[str, str]:
+        return self.model_dump(exclude_none=True)
+
+
+class SplitNames(Strict):
+    """Names of a hub data set's splits."""
+
+    train: str = "train"
+    extract: str | None = None
+    align: str | None = None
+    validation: str | None = None
+    test: str | None = None
+
+
+class HubSource(Strict):
+    """A data set of the Hugging Face hub (or a folder that `datasets.load_dataset` reads)."""
+
+    id: str
+    config: str | None = None
+    revision: str | None = None
+    splits: SplitNames = SplitNames()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        return {"id": given} if isinstance(given, str) else given
+
+
+class TaskSpec(Strict):
+    """One task of a run. Exactly one source:
+
+    - `benchmark: gsm8k | mmlu | mbpp | humaneval`: from `folder` (its benchmark files), or from the hub without a
+      folder;
+    - `folder`: one JSON-lines file a split (`train.jsonl`, `test.jsonl`, ...), or `embedded:<task>` of the embedded
+      pair;
+    - `train`, `validation`, `test`, `extract`, `align`: JSON-lines files by path;
+    - `hub`: a data set id, or its id, config, revision and split names.
+
+    Paths are relative to the configuration file. The plain text `embedded:facts` or `gsm8k` stands for the task of that
+    name.
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    benchmark: Benchmark | None = None
+    folder: str | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    extract: str | None = None
+    align: str | None = None
+    hub: HubSource | None = None
+    fields: FieldNames = FieldNames()
+    rows: RowCounts = RowCounts()
+    score: Score | None = None
+    max_new_tokens: PositiveInt | None = None
+    stop: list[str] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            if given.startswith(EMBEDDED):
+                return {"name": given.removeprefix(EMBEDDED), "folder": given}
+            return {"name": given, "benchmark": given}
+        if isinstance(given, dict) and "name" not in given:
+            folder = given.get("folder")
+            named = given.get("benchmark") or (str(folder).removeprefix(EMBEDDED) if is_embedded(folder) else None)
+            return {"name": named, **given} if named else given
+        return given
+
+    @field_validator("stop")
+    @classmethod
+    def _stop(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not all(value):
+            raise ValueError("a stop string is empty")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        files = self.files()
+        sources = [self.benchmark is not None or self.folder is not None, bool(files), self.hub is not None]
+        if sum(sources) != 1:
+            raise ValueError(
+                "give exactly one source: benchmark (with folder or from the hub), folder, train/test files, or hub"
+            )
+        if files and "train" not in files:
+            raise ValueError("'train' is missing: training rows are needed")
+        if self.benchmark and self.fields.given():
+            raise ValueError(f"'fields' has no effect on benchmark '{self.benchmark}'; remove it")
+        return self
+
+    def files(self) -> dict[Split, str]:
+        """The JSON-lines files given one by one."""
+        return {split: path for split in SPLITS if (path := getattr(self, split)) is not None}
+
+
+def is_embedded(folder: Any) -> bool:
+    return isinstance(folder, str) and folder.startswith(EMBEDDED)

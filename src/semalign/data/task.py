@@ -1,0 +1,117 @@
+"""A task with the rows of every split, loaded as its specification says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UserError, unknown
+from .jsonl import read_rows
+from .rows import Row
+from .sampling import carve, check_disjoint, sample
+from .spec import EMBEDDED, SPLITS, TaskSpec, is_embedded
+
+NEEDS = {"multiple_choice": ("choices", "gold"), "exact_match": ("final",), "passes_tests": ("tests",)}
+"""What a scorer needs of each row; exact match without `final` compares with the whole answer."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task ready to run: `splits` holds the rows used, `notes` what a reader of the report must know about them."""
+
+    name: str
+    score: str | None
+    max_new_tokens: int
+    stop: list[str]
+    splits: dict[str, list[Row]]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All rows of a source, with its own scoring where it has one."""
+
+    splits: dict[str, list[Row]]
+    score: str | None = None
+    max_new_tokens: int = 128
+    stop: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
+    """The task of a specification; paths are relative to `root`. The same arguments always give the same rows.
+
+    Rows are sampled as `semalign.data.sampling` states; splits that files or a hub data set lack are carved out of
+    train.
+    """
+    loaded = _load(spec, root)
+    sizes = spec.rows.model_dump()
+    splits, notes = dict(loaded.splits), list(loaded.notes)
+    if spec.benchmark is None:
+        splits, carved = carve(splits, sizes, seed=seed, task=spec.name)
+        notes += carved
+    if "test" not in splits:
+        raise UserError(f"task '{spec.name}': no test rows; give 'test', or rows.test to take that many out of train")
+    check_disjoint(splits, spec.name)
+    used = {
+        split: sample(splits[split], sizes[split], seed=seed, task=spec.name, split=split)
+        for split in SPLITS
+        if split in splits
+    }
+    score = spec.score or loaded.score
+    return Task(
+        name=spec.name,
+        score=score,
+        max_new_tokens=spec.max_new_tokens or loaded.max_new_tokens,
+        stop=list(loaded.stop if spec.stop is None else spec.stop),
+        splits={split: [_scorable(row, score, split) for row in rows] for split, rows in used.items()},
+        notes=tuple(notes),
+    )
+
+
+def _load(spec: TaskSpec, root: Path) -> Loaded:
+    if is_embedded(spec.folder):
+        return _embedded(spec)
+    if spec.folder is not None:
+        return Loaded(_folder(root / spec.folder, spec))
+    paths = {split: root / path for split, path in spec.files().items()}
+    return Loaded(_files(paths, spec))
+
+
+def _files(paths: Mapping[Any, Path], spec: TaskSpec) -> dict[str, list[Row]]:
+    return {split: read_rows(path, task=spec.name, fields=spec.fields.given()) for split, path in paths.items()}
+
+
+def _folder(folder: Path, spec: TaskSpec) -> dict[str, list[Row]]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    paths = {split: folder / f"{split}.jsonl" for split in SPLITS}
+    if not paths["train"].exists():
+        raise UserError(f"{folder}: no train.jsonl in it; expected one JSON-lines file a split")
+    return _files({split: path for split, path in paths.items() if path.exists()}, spec)
+
+
+def _embedded(spec: TaskSpec) -> Loaded:
+    from ..embedded import tasks_folder
+
+    assert spec.folder is not None
+    folder, name = tasks_folder(), spec.folder.removeprefix(EMBEDDED)
+    described = yaml.safe_load((folder / "tasks.yaml").read_text(encoding="utf-8"))
+    if name not in described:
+        raise unknown("embedded task", name, described, f"task '{spec.name}'")
+    own = described[name]
+    return Loaded(_folder(folder / name, spec), own["scorer"], own["max_new_tokens"], tuple(own["stop"]))
+
+
+def _scorable(row: Row, score: str | None, split: str) -> Row:
+    """The row with what its scorer needs; only test and validation rows are ever scored."""
+    if score is None or split not in ("test", "validation"):
+        return row
+    if score == "exact_match" and "final" not in row.extra:
+        return Row(row.id, row.task, row.prompt, row.answer, row.messages, {**row.extra, "final": row.answer.strip()})
+    missing = [name for name in NEEDS[score] if name not in row.extra]
+    if missing:
+        raise UserError(f"task '{row.task}', {split} row '{row.id}': score '{score}' needs the field '{missing[0]}'")
+    return row

@@ -1,0 +1,114 @@
+"""Rows as tokens, with the exact place where the answer begins and an end token that is supervised too."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from ..artifacts import key
+from ..errors import UserError
+from .rows import Row
+from .templates import Template, end_token, leading_tokens, prompt_text, text_tokens
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row as tokens: `input_ids[n_prompt:]` are the answer's.
+
+    They begin with the first token that holds any of the answer's characters and close with the end token.
+    `answer_bytes` are UTF-8 bytes of the answer's text, in a truncated row of what is left of it.
+    """
+
+    id: str
+    task: str
+    input_ids: list[int]
+    n_prompt: int
+    answer_bytes: int
+    truncated: bool
+
+    @property
+    def n_supervised(self) -> int:
+        return len(self.input_ids) - self.n_prompt
+
+    @property
+    def content_key(self) -> str:
+        """A key that is equal where tokens and boundary are equal; for caches of a teacher's signals."""
+        return key(self.input_ids, self.n_prompt)
+
+
+def encode(
+    rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, *, template: Template, max_length: int
+) -> list[Example]:
+    """One example a row, in order, cut at `max_length` tokens from the right.
+
+    No row is dropped, because that would unpair the scores of two models: a row that would lose its whole answer is an
+    error that says which `max_length` keeps every row whole.
+    """
+    rows = list(rows)
+    if not rows:
+        return []
+    leading, end = leading_tokens(tokenizer, template), end_token(tokenizer, template)
+    coded = [_coded(row, prompt_text(row, tokenizer, template), tokenizer, leading) for row in rows]
+    lost = [row for row, parts in zip(rows, coded, strict=True) if parts.n_prompt >= max_length]
+    if lost:
+        raise UserError(
+            f"task '{lost[0].task}': max_length {max_length} leaves no answer in {len(lost)} of {len(rows)} rows "
+            f"(first: '{lost[0].id}'); {max(len(parts.ids) + 1 for parts in coded)} keeps every row whole"
+        )
+    return [_cut(row, parts, end, max_length) for row, parts in zip(rows, coded, strict=True)]
+
+
+def counts(examples: Sequence[Example]) -> dict[str, int]:
+    """Rows, tokens, supervised tokens, and rows cut at the right."""
+    return {
+        "rows": len(examples),
+        "tokens": sum(len(example.input_ids) for example in examples),
+        "supervised": sum(example.n_supervised for example in examples),
+        "truncated": sum(example.truncated for example in examples),
+    }
+
+
+class Coded(NamedTuple):
+    """A row's tokens without the end token, how many are the prompt's, and the answer's bytes up to the end of each."""
+
+    ids: list[int]
+    n_prompt: int
+    bytes_up_to: list[int]
+
+
+def _coded(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: list[int]) -> Coded:
+    coded = _by_offsets(row, prompt, tokenizer, leading) if tokenizer.is_fast else None
+    return coded or _by_parts(row, prompt, tokenizer, leading)
+
+
+def _by_offsets(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: list[int]) -> Coded | None:
+    """Prompt and answer as one text; a token may hold characters of both. None where none is before the answer."""
+    encoded = tokenizer(prompt + row.answer, add_special_tokens=False, return_offsets_mapping=True)
+    ends: list[int] = [end for _, end in encoded.offset_mapping]
+    n_prompt = len(leading) + next((i for i, end in enumerate(ends) if end > len(prompt)), len(ends))
+    if n_prompt == 0:
+        return None
+    sizes = [_n_bytes(row.answer[: max(0, end - len(prompt))]) for end in ends]
+    return Coded(leading + list(encoded.input_ids), n_prompt, [0] * len(leading) + sizes)
+
+
+def _by_parts(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: list[int]) -> Coded:
+    """Without offsets: the tokens of the full text where they begin with those of the prompt, else of both apart."""
+    before, whole = text_tokens(tokenizer, prompt), text_tokens(tokenizer, prompt + row.answer)
+    begins = bool(before) and whole[: len(before)] == before
+    answer = whole[len(before) :] if begins else text_tokens(tokenizer, row.answer)
+    sizes = [_n_bytes(str(tokenizer.decode(answer[: i + 1]))) for i in range(len(answer))]
+    n_prompt = len(leading) + len(before)
+    return Coded(leading + before + answer, n_prompt, [0] * n_prompt + sizes)
+
+
+def _n_bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _cut(row: Row, parts: Coded, end: int, max_length: int) -> Example:
+    kept = [*parts.ids, end][:max_length]
+    truncated = len(kept) <= len(parts.ids)
+    size = parts.bytes_up_to[len(kept) - 1] if truncated else _n_bytes(row.answer)
+    return Example(row.id, row.task, kept, parts.n_prompt, size, truncated)

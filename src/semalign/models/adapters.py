@@ -1,0 +1,79 @@
+"""LoRA adapters on chosen layers through PEFT, merged copies, and the untouched base back again."""
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedModel
+
+from ..errors import UserError, unknown
+from .language_model import LanguageModel
+from .listen import check_layers
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+else:  # importing peft takes four seconds, so only those who adapt pay for it
+    PeftModel = Any
+
+
+def lora(
+    model: LanguageModel,
+    layers: Sequence[int],
+    *,
+    rank: int = 16,
+    alpha: float = 16,
+    dropout: float = 0.05,
+    roles: Sequence[str] = ("up", "down", "v", "o"),
+    seed: int = 0,
+) -> PeftModel:
+    """Put trainable LoRA adapters on the given layers of `model`, in place; everything else is frozen.
+
+    Where a family fuses roles in one module (GPT-2's c_attn, Phi-3's qkv_proj), the adapter covers the whole module.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    if not layers:
+        raise UserError(f"{model.name}: no layer to adapt; name at least one of 0 to {model.n_layer - 1}")
+    check_layers(layers, model.n_layer, model.name)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # pyright: ignore[reportArgumentType]  PEFT divides it by the rank, so any number will do
+        lora_dropout=dropout,
+        target_modules=_targets(model, roles),
+        layers_to_transform=sorted(set(layers)),
+        layers_pattern=model.family.blocks.rpartition(".")[2],
+        fan_in_fan_out=model.family.fan_in_fan_out,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model.module, config)  # pyright: ignore[reportReturnType]
+
+
+def merge(peft_model: PeftModel) -> PreTrainedModel:
+    """A plain copy of the model with the adapters added into its weights; `peft_model` stays as it is."""
+    try:
+        merged = copy.deepcopy(peft_model).merge_and_unload(safe_merge=True)
+    except ValueError as error:  # PEFT's safe merge looks for NaN
+        raise UserError(f"the adapter cannot be merged: {error}") from error
+    return _forget_adapters(merged)
+
+
+def unload(peft_model: PeftModel) -> PreTrainedModel:
+    """Take the adapters off again, in place: the base with its weights bit-identical, all parameters trainable."""
+    return _forget_adapters(peft_model.unload())
+
+
+def _targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
+    """Module paths of roles within a block, each once."""
+    paths: dict[str, str] = {**model.family.roles}
+    for role in roles:
+        if role not in paths:
+            raise unknown(f"LoRA role of the {model.family.name} family", role, paths, model.name)
+    return list(dict.fromkeys(paths[role] for role in roles))
+
+
+def _forget_adapters(module: PreTrainedModel) -> PreTrainedModel:
+    module.requires_grad_(True)
+    return module

@@ -1,0 +1,61 @@
+"""Families as data: where a model family keeps its blocks, sub-layers, final norm and LoRA targets."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["q", "k", "v", "o", "gate", "up", "down"]
+
+
+class Family(BaseModel):
+    """One model family, as written in `families/<name>.yaml`.
+
+    `blocks` and `norm` are module paths from the model; all other paths start at a block. `attention_out` and `mlp_out`
+    name the module whose output is added to the residual stream where it is not the sub-layer itself (a norm or a
+    dropout follows). `residual_scale`, `softcap`, `logits_divisor` and `logits_multiplier` name configuration entries.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    model_types: tuple[str, ...]
+    blocks: str
+    norm: str
+    attention: str
+    mlp: str
+    attention_out: str | None = None
+    mlp_out: str | None = None
+    norm_gain: Literal["weight", "one_plus_weight"] = "weight"
+    roles: dict[Role, str] = {}
+    fan_in_fan_out: bool = False
+    residual_scale: str | None = None
+    softcap: str | None = None
+    logits_divisor: str | None = None
+    logits_multiplier: str | None = None
+
+    @property
+    def attention_site(self) -> str:
+        """Path from a block to the module whose output is the attention's contribution to the stream."""
+        return self.attention_out or self.attention
+
+    @property
+    def mlp_site(self) -> str:
+        """Path from a block to the module whose output is the MLP's contribution to the stream."""
+        return self.mlp_out or self.mlp
+
+
+@cache
+def families() -> dict[str, Family]:
+    """All shipped families by name."""
+    folder = files("semalign.models") / "families"
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    names = {entry.name.removesuffix(".yaml"): entry for entry in found}
+    return {name: Family(name=name, **yaml.safe_load(names[name].read_text("utf-8"))) for name in sorted(names)}
+
+
+def family_of(model_type: str) -> Family | None:
+    """The family that lists this `model_type` of a Hugging Face configuration, None where no family does."""
+    return next((family for family in families().values() if model_type in family.model_types), None)

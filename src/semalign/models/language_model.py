@@ -1,0 +1,92 @@
+"""A causal language model with its tokenizer and the places its family keeps things.
+
+Indices count from 0; layer i is block i, its output is the state after it; the embedding is not a layer.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from .family import Family
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model, its tokenizer and its family; everything else is read from the modules when asked for."""
+
+    name: str
+    module: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    family: Family
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return list(self.module.get_submodule(self.family.blocks).children())
+
+    @property
+    def norm(self) -> nn.Module:
+        """The final norm: block state in, state the head reads out."""
+        return self.module.get_submodule(self.family.norm)
+
+    @property
+    def head(self) -> nn.Module:
+        return self.module.get_output_embeddings()  # pyright: ignore[reportReturnType]  a causal model has a head
+
+    @property
+    def n_layer(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def width(self) -> int:
+        return self.module.config.hidden_size
+
+    @property
+    def n_token(self) -> int:
+        """Rows of the head that are real tokens; rows beyond the tokenizer's size are padding."""
+        return min(len(self.tokenizer), self.head_weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        return self.head_weight.device
+
+    @property
+    def head_weight(self) -> Float[Tensor, "n_row width"]:
+        return self.head.weight  # pyright: ignore[reportReturnType]
+
+    @property
+    def embedding_weight(self) -> Float[Tensor, "n_row width"]:
+        return self.module.get_input_embeddings().weight  # pyright: ignore[reportReturnType]
+
+    @property
+    def final_gain(self) -> Float[Tensor, " width"]:
+        """What the final norm multiplies the normalised state by, channel by channel (1 + weight in Gemma)."""
+        weight = getattr(self.norm, "weight", None)
+        if weight is None:  # OLMo 1 norms without a gain
+            return torch.ones(self.width, device=self.device)
+        return 1 + weight if self.family.norm_gain == "one_plus_weight" else weight
+
+    @property
+    def residual_scale(self) -> float:
+        """What a sub-layer's output is multiplied by before it is added to the stream (1 but in Granite)."""
+        return self._setting(self.family.residual_scale) or 1.0
+
+    def logits(self, h_final: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch n_row"]:
+        """Read a normed final state through the head with its bias, scaling and soft cap, as the model does."""
+        z = self.head(h_final)
+        if divisor := self._setting(self.family.logits_divisor):
+            z = z / divisor
+        if multiplier := self._setting(self.family.logits_multiplier):
+            z = z * multiplier
+        if cap := self._setting(self.family.softcap):
+            z = torch.tanh(z / cap) * cap
+        return z
+
+    def read(self, h: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch n_row"]:
+        """Logits of a block's state read as if it were the last one (logit lens): final norm, then head."""
+        return self.logits(self.norm(h))
+
+    def _setting(self, name: str | None) -> float | None:
+        return getattr(self.module.config, name, None) if name else None

@@ -1,0 +1,132 @@
+"""Load a causal language model from a folder, a hub id or the embedded pair, checked before it is used."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ..errors import UserError, unknown
+from .checks import check_files, check_loaded, check_tokenizer, check_weights
+from .discover import find_family
+from .language_model import LanguageModel
+from .quiet import quiet
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
+EMBEDDED = ("teacher", "student")
+
+
+def load(
+    name: str,
+    *,
+    revision: str | None = None,
+    dtype: Dtype = "auto",
+    device: str | torch.device = "cpu",
+    trust_remote_code: bool = False,
+) -> LanguageModel:
+    """The model `name` in evaluation mode: a folder, a hub id, "embedded:teacher" or "embedded:student".
+
+    Only safetensors are read. `dtype` "auto" keeps the dtype of the files. HF_HUB_OFFLINE is respected.
+    """
+    source = _source(name)
+    options = {
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+        "local_files_only": os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"},
+    }
+    with quiet():
+        _check_config(name, _config(name, source, options))
+        tokenizer = _tokenizer(name, source, options)
+        module = _module(name, source, dtype, options)
+    check_weights(name, module)
+    check_tokenizer(name, module, tokenizer)
+    module = module.to(device).eval()  # pyright: ignore[reportArgumentType]
+    return assemble(name, module, tokenizer)
+
+
+def assemble(name: str, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
+    """A LanguageModel of a module already in memory."""
+    return LanguageModel(name, module, tokenizer, find_family(name, module))
+
+
+def _source(name: str) -> str:
+    """What transformers loads from: an existing folder's path, or the hub id as given."""
+    if name.startswith("embedded:"):
+        return str(_embedded(name.removeprefix("embedded:")))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        check_files(folder)
+        return str(folder)
+    if folder.exists():
+        raise UserError(f"{name}: is a file; a model is a folder with config.json, or a hub id such as 'org/name'")
+    if name.count("/") > 1 or name.startswith((".", "/", "~")) or not name.strip():
+        raise UserError(f"{name}: no such folder; give a folder with config.json, or a hub id such as 'org/name'")
+    return name
+
+
+def _embedded(which: str) -> Path:
+    from ..embedded import student_folder, teacher_folder
+
+    if which not in EMBEDDED:
+        raise unknown("embedded model", which, EMBEDDED)
+    folder = teacher_folder() if which == "teacher" else student_folder()
+    check_files(folder)
+    return folder
+
+
+def _config(name: str, source: str, options: dict) -> PretrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(source, **options)
+    except Exception as error:
+        raise UserError(
+            f"{name}: no usable model configuration ({_first_line(error)}){_hint(source, options)}"
+        ) from error
+
+
+def _check_config(name: str, config: PretrainedConfig) -> None:
+    if config.is_encoder_decoder:
+        raise UserError(f"{name}: is an encoder-decoder ({config.model_type}); give a decoder-only language model")
+    if config.get_text_config() is not config:
+        raise UserError(f"{name}: is a multimodal model ({config.model_type}); give its text-only model")
+    if type(config) not in AutoModelForCausalLM._model_mapping and not hasattr(config, "auto_map"):
+        raise UserError(f"{name}: {config.model_type} is not a causal language model; give a decoder-only model")
+
+
+def _tokenizer(name: str, source: str, options: dict) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:
+        raise UserError(
+            f"{name}: no usable tokenizer ({_first_line(error)}); put tokenizer.json beside the weights"
+        ) from error
+
+
+def _module(name: str, source: str, dtype: Dtype, options: dict) -> PreTrainedModel:
+    # mismatched sizes pass here so that check_loaded can name the tensor in one line
+    strictness = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **strictness, **options)
+    except Exception as error:
+        raise UserError(f"{name}: weights cannot be loaded ({_first_line(error)}){_hint(source, options)}") from error
+    module, info = loaded
+    check_loaded(name, info)
+    return module
+
+
+def _hint(source: str, options: dict) -> str:
+    if Path(source).is_dir():
+        return ""
+    why = "HF_HUB_OFFLINE is set; unset it or give a folder" if options["local_files_only"] else "no such folder either"
+    return f"; {why}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -17,15 +17,14 @@ import pydantic
 
 from .errors import UserError, suggestion, unknown
 
-KINDS = ("attribution", "pairing", "basis", "loss", "method", "schedule")
 PACKAGES = {
     "attribution": "semalign.attribution",
     "pairing": "semalign.pairing",
     "basis": "semalign.basis",
     "loss": "semalign.losses",
     "method": "semalign.methods",
-    "schedule": "semalign.training.schedules",
 }
+KINDS = tuple(PACKAGES)
 
 _REGISTRY: dict[str, dict[str, "type[Strategy]"]] = {kind: {} for kind in KINDS}
 

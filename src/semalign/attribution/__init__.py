@@ -1,0 +1,5 @@
+"""Layer attribution: which teacher layers matter for a task."""
+
+from .base import Attribution
+
+__all__ = ["Attribution"]

@@ -1,0 +1,35 @@
+"""What an attribution is: one score a teacher layer, higher is more important."""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..data import Batch
+from ..models import LanguageModel
+from ..strategy import Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution(Strategy, abc.ABC, kind="attribution"):
+    """How the importance of each teacher layer for a task is measured."""
+
+    finds_planted: ClassVar[bool] = True
+    """Whether the only layer that matters ranks first (a contract test plants one)."""
+
+    @abc.abstractmethod
+    def score(self, model: LanguageModel, batches: Sequence[Batch]) -> Float[Tensor, "n_layer"]:
+        """One score a layer in float64 on the CPU; comparable between layers of one model only."""
+
+
+def answer_loss(model: LanguageModel, hidden: Float[Tensor, "b pos d"], batch: Batch) -> Float[Tensor, "b"]:
+    """Cross-entropy of the answer in nats a token, averaged within each example, from the final normed states."""
+    totals = torch.zeros(hidden.shape[0], dtype=torch.float32, device=hidden.device)
+    logits = model.logits(hidden[batch.mask]).float()
+    losses = torch.nn.functional.cross_entropy(logits, batch.targets[batch.mask], reduction="none")
+    owner = batch.mask.nonzero()[:, 0]
+    return totals.index_add(0, owner, losses.to(totals.dtype)) / batch.mask.sum(1).clamp(min=1)

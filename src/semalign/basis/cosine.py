@@ -1,0 +1,60 @@
+"""The paper's map: cosines to the teacher's semantic basis, recomposed in the student's."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..linalg.gram import condition_number, cross_gram, gram_factor, row_blocks
+from .base import Basis, SemanticMap, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Basis, name="cosine"):
+    """The paper's map: M = S_S^T S_T with the rows of pinv(W^T), at unit length, as semantic bases.
+
+    The norm of the state is thrown away, so only directions of the result mean something.
+    Source: Gu et al. 2025, arXiv:2510.24208, section 3; the product of the two steps is our algebra.
+    """
+
+    source = "Gu et al. 2025, arXiv:2510.24208"
+    recovers = "direction"
+
+    ridge: float = 1e-6
+    """Added to the Gram matrix, relative to its mean diagonal."""
+    fold_final_norm: bool = False
+    """Multiply the head's columns by the gain of the final norm first."""
+    unit_norm: bool = True
+    """Make every row of the basis unit length (version 1 of the paper)."""
+    center: bool = False
+    """Subtract the mean row of the head first."""
+
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
+        bases = [_Output(side, self) for side in (teacher, student)]
+        matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64, device=teacher.head.device)
+        for rows in row_blocks(teacher.head.shape[0]):
+            matrix.addmm_(bases[1].rows(rows).T, bases[0].rows(rows))
+        return SemanticMap(matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition_number(bases[1].gram))
+
+
+class _Output:
+    """Rows of pinv(W^T) = W (W^T W)^-1, made block by block."""
+
+    def __init__(self, side: Vocabulary, options: Cosine) -> None:
+        self.side, self.options = side, options
+        self.mean = side.head.double().mean(0) if options.center else 0.0
+        self.gram = cross_gram(side.head, side.head)
+        if options.center:
+            self.gram -= side.head.shape[0] * torch.outer(self.mean, self.mean)
+        if options.fold_final_norm:
+            gain = side.gain.double()
+            self.gram = self.gram * torch.outer(gain, gain)
+        self.factor = gram_factor(self.gram, options.ridge)
+
+    def rows(self, rows: slice) -> Float[Tensor, "n d"]:
+        head = self.side.head[rows].double() - self.mean
+        if self.options.fold_final_norm:
+            head = head * self.side.gain.double()
+        basis = torch.cholesky_solve(head.T, self.factor).T
+        return torch.nn.functional.normalize(basis, dim=-1) if self.options.unit_norm else basis

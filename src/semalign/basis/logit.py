@@ -1,0 +1,35 @@
+"""The map that keeps logits: the student state whose logits are closest to the teacher's."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..linalg.gram import condition_number, cross_gram, gram_factor
+from .base import Basis, SemanticMap, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logit(Basis, name="logit"):
+    """Keeps logits: M = pinv(W_S) W_T, the student state whose logits are closest to the teacher's (least squares over tokens).
+
+    With one model on both sides it is the identity. Source: Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer.
+    """
+
+    source = "Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer only"
+    recovers = "logits"
+
+    ridge: float = 1e-10
+    """Added to the Gram matrix, relative to its mean diagonal."""
+    fold_final_norm: bool = False
+    """Multiply the heads' columns by the gains of the final norms first, for states before that norm."""
+
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
+        gram = cross_gram(student.head, student.head)
+        cross = cross_gram(student.head, teacher.head)
+        if self.fold_final_norm:
+            g_s, g_t = student.gain.double(), teacher.gain.double()
+            gram, cross = gram * torch.outer(g_s, g_s), cross * torch.outer(g_s, g_t)
+        matrix = torch.cholesky_solve(cross, gram_factor(gram, self.ridge))
+        return SemanticMap(
+            matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition_number(gram), unit=False
+        )

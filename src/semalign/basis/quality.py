@@ -1,0 +1,79 @@
+"""How good a semantic map is: what survives it, per layer, and whether the mapped state still says what the teacher says."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize
+
+from ..data import Batch
+from ..models import LanguageModel, Point, Site, listen
+from .base import Basis, SemanticMap, Vocabulary
+
+
+@torch.no_grad()
+def agreement(
+    semantic_map: SemanticMap,
+    teacher: LanguageModel,
+    student: LanguageModel,
+    tokens: Int[Tensor, "n_token"],
+    batches: Sequence[Batch],
+) -> dict[str, Any]:
+    """Does the mapped final state, read through the student's head, predict what the teacher predicts?
+
+    Over answer positions and shared tokens: `top1` and `top5` are the shares of positions where the teacher's best token is the mapped
+    state's best, or among its five best, in [0, 1]; `row_correlation` is the mean correlation of the two rows of logits.
+    """
+    top1, top5, correlation, n_position = 0.0, 0.0, 0.0, 0
+    for batch in batches:
+        output = teacher.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        state = output.last_hidden_state[batch.mask]
+        ours = student.logits(semantic_map(state))[:, tokens].float()
+        theirs = teacher.logits(state)[:, tokens].float()
+        best = theirs.argmax(-1, keepdim=True)
+        ranked = ours.topk(min(5, ours.shape[-1]), dim=-1).indices
+        top1 += float((ranked[:, :1] == best).sum())
+        top5 += float((ranked == best).any(-1).sum())
+        centred = [logits - logits.mean(-1, keepdim=True) for logits in (ours, theirs)]
+        correlation += float(cosine_similarity(*centred, dim=-1).sum())
+        n_position += state.shape[0]
+    return {
+        "tokens_used": semantic_map.n_token,
+        "condition": semantic_map.condition if isfinite(semantic_map.condition) else None,
+        "agreement_top1": top1 / n_position,
+        "agreement_top5": top5 / n_position,
+        "row_correlation": correlation / n_position,
+    }
+
+
+@torch.no_grad()
+def reconstruction(
+    basis: Basis,
+    model: LanguageModel,
+    tokens: Int[Tensor, "n_token"],
+    batches: Sequence[Batch],
+    site: Site,
+) -> Float[Tensor, "n_layer"]:
+    """Mean cosine, per layer, of a state with its own image after decomposition and recomposition in one model's basis; in [-1, 1].
+
+    The curve of the paper's Fig. 2, over all real tokens of the batches. Random bases come close to 1 wherever there are many more tokens
+    than dimensions, so the curve proves nothing without that control beside it.
+    """
+    vocabulary = Vocabulary.of(model, tokens)
+    image = basis.fit(vocabulary, vocabulary)
+    points = [Point(site, layer) for layer in range(model.n_layer)]
+    total, n_position = torch.zeros(model.n_layer, dtype=torch.float64), 0
+    for batch in batches:
+        with listen(model, points) as states:
+            model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        real = batch.attention_mask.bool()
+        for layer, point in enumerate(points):
+            state = states[point][real]
+            total[layer] += cosine_similarity(normalize(state.float(), dim=-1), image(state).float(), dim=-1).double().sum().cpu()
+        n_position += int(real.sum())
+    return total / n_position
+
+

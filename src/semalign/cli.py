@@ -1,0 +1,159 @@
+"""The command line: one verb, one function; what is heavy is imported inside the verb, so that --help is quick."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from .errors import UserError
+
+# Idle OpenMP threads that spin slow a busy machine down several times; set before torch is imported, unless the user chose.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+app = typer.Typer(
+    name="semalign",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Move knowledge from a large language model into a smaller one by aligning their layer activations.",
+)
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run; runs/<name> if not given.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that wins over the file, e.g. training.epochs=3.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Plain lines in place of progress bars.")]
+Config = Annotated[Path, typer.Argument(help="A run configuration (YAML).", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+
+
+@app.command()
+def quickstart(out: Out = None, seed: Annotated[int, typer.Option(help="Random seed.")] = 0, plain: Plain = False) -> None:
+    """Run all stages on the embedded pair, offline, in about two minutes, and show the result."""
+    from .quickstart import quickstart as start
+
+    _show(start(out, seed=seed, reporter=_reporter(plain)))
+
+
+@app.command()
+def run(config: Config, out: Out = None, overrides: Set = None, plain: Plain = False) -> None:
+    """Run a configuration: scores before, controls, alignment, scores after, report. A stopped run goes on where it was."""
+    from .pipeline import run as start
+
+    _show(start(config, out, overrides=overrides or (), reporter=_reporter(plain)))
+
+
+@app.command()
+def report(run_folder: RunPath) -> None:
+    """Write the report of a finished run again and show its table."""
+    from .report import write_report
+
+    write_report(run_folder)
+    _show(run_folder)
+
+
+@app.command()
+def attribute(config: Config, overrides: Set = None) -> None:
+    """Rank the teacher's layers by the configuration's attribution; nothing is written."""
+    from .inspect import attribution_table
+
+    _print(attribution_table(config, overrides or ()))
+
+
+@app.command()
+def pair(config: Config, overrides: Set = None) -> None:
+    """Show which teacher layer would teach which student layer, and why; nothing is written."""
+    from .inspect import pairing_table
+
+    _print(pairing_table(config, overrides or ()))
+
+
+@app.command()
+def basis(config: Config, overrides: Set = None) -> None:
+    """Show the quality of the semantic map between the configuration's models; nothing is written."""
+    from .inspect import basis_table
+
+    _print(basis_table(config, overrides or ()))
+
+
+@app.command()
+def shrink(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the smaller model.", show_default=False)],
+    layers: Annotated[int, typer.Option(help="How many of the teacher's layers to keep.", show_default=False)],
+    by: Annotated[str, typer.Option(help="attribution (keep the highest ranked) or even (evenly spaced).")] = "attribution",
+    overrides: Set = None,
+) -> None:
+    """Make a student from the configuration's teacher by keeping some of its layers: a plain Hugging Face folder."""
+    from .inspect import shrink_teacher
+
+    kept = shrink_teacher(config, out, layers=layers, by=by, overrides=overrides or ())
+    typer.echo(f"{out}: layers {', '.join(map(str, kept))} of the teacher")
+
+
+@app.command()
+def ls(kind: Annotated[str | None, typer.Argument(help="attribution, pairing, basis, loss, method.")] = None) -> None:
+    """List the strategies that configurations can name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .strategy import KINDS, available, summary
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("kind", "name", "what it is"):
+        table.add_column(column, no_wrap=column != "what it is")
+    for each in (kind,) if kind else KINDS:
+        for name, strategy in available(each).items():
+            table.add_row(each, name, summary(strategy))
+    Console().print(table)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from . import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def _reporter(plain: bool) -> Any:
+    from .progress import Reporter
+
+    return Reporter(plain=plain)
+
+
+def _print(*things: Any) -> None:
+    from rich.console import Console
+
+    Console().print(*things)
+
+
+def _show(folder: Path) -> None:
+    """The table, the answer in words, and where the files are."""
+    from .report import answer, read_record, terminal_table
+
+    record = read_record(folder)
+    _print(terminal_table(record))
+    typer.echo(answer(record))
+    typer.echo(f"\nreport: {folder / 'report.html'}   student: {folder / 'student'}   adapter: {folder / 'adapter'}")
+
+
+def main() -> NoReturn:
+    """Exit code 0 when all is well, 2 for a user's mistake (one line), 130 when interrupted."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        print(f"semalign: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("semalign: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

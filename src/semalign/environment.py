@@ -1,0 +1,53 @@
+"""What a run was made with: versions, device, threads and commit."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("semalign", "torch", "transformers", "peft", "accelerate", "safetensors", "lm-eval", "datasets", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Everything outside the configuration that a result may depend on."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "commit": _commit(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the source tree semalign runs from; None for an installed package."""
+    folder = Path(__file__).parent
+    if "site-packages" in folder.parts:
+        return None
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def command_line() -> str:
+    """The command that was typed, as far as it can be repeated."""
+    return " ".join(["semalign", *sys.argv[1:]])

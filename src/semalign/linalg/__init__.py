@@ -1,0 +1,1 @@
+"""Pure tensor algebra: it knows no model, file or configuration."""

@@ -1,0 +1,45 @@
+"""Gram matrices of tall vocabulary matrices, and the solves that replace their pseudo-inverses.
+
+W is [n_token, d] with n_token much larger than d. `torch.linalg.pinv` of W in float32 silently drops real directions (its cut-off grows with
+n_token), and its SVD needs gigabytes; W^T W in float64, accumulated by blocks of rows, needs d x d numbers.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+BLOCK = 8192  # rows a block: 8192 x 896 float64 is 59 MB, and larger blocks are no faster
+
+
+def row_blocks(n_row: int, block: int = BLOCK) -> Iterator[slice]:
+    """Slices that cover n_row rows in order."""
+    for start in range(0, n_row, block):
+        yield slice(start, min(start + block, n_row))
+
+
+def cross_gram(a: Float[Tensor, "n d_a"], b: Float[Tensor, "n d_b"]) -> Float64[Tensor, "d_a d_b"]:
+    """a^T b in float64, by blocks of rows."""
+    total = torch.zeros(a.shape[1], b.shape[1], dtype=torch.float64, device=a.device)
+    for rows in row_blocks(a.shape[0]):
+        total.addmm_(a[rows].double().T, b[rows].double())
+    return total
+
+
+def gram_factor(gram: Float64[Tensor, "d d"], ridge: float = 0.0) -> Float64[Tensor, "d d"]:
+    """Lower Cholesky factor of gram + ridge * mean diagonal; `ridge` is relative, and grows only where the matrix is singular."""
+    scale = float(gram.diagonal().mean())
+    identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
+    for extra in (ridge, max(ridge, 1e-10), max(ridge, 1e-6)):
+        factor, info = torch.linalg.cholesky_ex(gram + extra * scale * identity)
+        if not info.item():
+            return factor
+    raise ValueError("the Gram matrix is not positive semi-definite: the weights are damaged (NaN or Inf?)")
+
+
+def condition_number(gram: Float64[Tensor, "d d"]) -> float:
+    """Condition number of W from its Gram matrix: the root of the ratio of extreme eigenvalues; inf where W is rank deficient."""
+    values = torch.linalg.eigvalsh(gram)
+    low, high = float(values[0]), float(values[-1])
+    return (high / low) ** 0.5 if low > high * 1e-15 else float("inf")

@@ -1,0 +1,32 @@
+"""The control: supervised fine-tuning with LoRA on the same rows and steps."""
+
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..losses.cross_entropy import CrossEntropy
+from .base import Method, MethodContext, Plan
+from .step import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFT(Method, name="sft"):
+    """LoRA fine-tuning on the gold answers: the control that every transfer has to beat on the same budget."""
+
+    source = "Hu et al. 2021, arXiv:2106.09685"
+    uses_teacher = False
+    label = "LoRA-SFT"
+
+    layers: tuple[int, ...] | None = None
+    """Student layers with adapters, counted from 0; None: all of them."""
+
+    def plan(self, context: MethodContext) -> Plan:
+        n_layer = context.student.n_layer
+        if self.layers is None:
+            return Plan(layers=tuple(range(n_layer)))
+        outside = [layer for layer in self.layers if not 0 <= layer < n_layer]
+        if outside:
+            raise UserError(f"method 'sft': layer {outside[0]} does not exist; the student has layers 0 to {n_layer - 1}")
+        return Plan(layers=tuple(sorted(set(self.layers))))
+
+    def step(self, context: MethodContext, plan: Plan) -> Step:
+        return Step(context.student, outputs=[CrossEntropy()])

@@ -1,0 +1,279 @@
+"""The stages of a run, in order, top to bottom: data, models, scores before, teacher, plans, training, scores after, report."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .artifacts import key, read_json, write_json
+from .config import Run
+from .data import Batch, Example, Task, batches, encode, load_task, padding_token
+from .environment import command_line, environment
+from .errors import UserError
+from .evaluation import TaskScore, evaluate
+from .methods import Method, MethodContext, Plan
+from .methods.sft import SFT
+from .models import LanguageModel, load, load_adapter, lora, merge, save_adapter, save_plain, shared_tokens, unload
+from .progress import Reporter
+from .record import make_record
+from .run_folder import RunFolder
+from .training import History, train
+from .training.watch import trouble
+
+EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tasks of a run, and their rows as tokens by split."""
+
+    tasks: list[Task]
+    examples: dict[str, dict[str, list[Example]]]
+    """By split, then by task."""
+
+    def split(self, name: str) -> list[Example]:
+        """The rows of a split, task after task."""
+        return [example for examples in self.examples.get(name, {}).values() for example in examples]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one method did."""
+
+    label: str
+    method: Method
+    plan: Plan
+    history: History
+
+
+def run(
+    config: Run | str | Path | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    reporter: Reporter | None = None,
+    command: str | None = None,
+) -> Path:
+    """Run a configuration into a folder (`runs/<name>` by default) and return the folder.
+
+    A folder that already holds this run is resumed: finished stages are not repeated. Raises UserError for a user's mistake, before
+    anything is written wherever that can be known before.
+    """
+    if isinstance(config, str | Path):
+        config = Run.read(config, overrides)
+    elif not isinstance(config, Run):
+        config = Run.make(config)
+    reporter = reporter or Reporter(plain=True)
+    device = pick_device(config.device)
+    tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.data.tasks]
+    with reporter.stage("loading the models"):
+        student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
+    tokens = shared_tokens(teacher, student)
+    rows = encode_rows(config, tasks, student)
+    folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
+    folder.check_inputs(_inputs(rows, student, teacher))
+    folder.set_status("running")
+    started = time.time()
+    try:
+        warnings = _before(config, rows, student, teacher, folder, reporter)
+        adapted = _adapt_teacher(config, rows, teacher, folder, reporter) if config.teacher.adapt else None
+        context = MethodContext(
+            teacher=teacher,
+            student=student,
+            tokens=tokens,
+            extract=extract_batches(rows, EXTRACT_BATCH, student),
+            seed=config.seed,
+        )
+        trained = {
+            name: _train_and_score(config, name, method, context, rows, folder, reporter)
+            for name, method in config.methods.items()
+        }
+        for name, result in trained.items():
+            warnings += trouble(name, result.history.entries)
+        record = make_record(
+            config, folder, rows, context, trained, adapted, warnings, command or command_line(), environment(), started
+        )
+        write_report(folder, record)
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        folder.set_status("cancelled" if stopped else "failed", str(error).partition("\n")[0])
+        raise
+    folder.set_status("done")
+    return folder.path
+
+
+def encode_rows(config: Run, tasks: list[Task], model: LanguageModel) -> Rows:
+    """Rows as tokens; the splits a run trains or looks at. Test rows are encoded for their counts."""
+    examples: dict[str, dict[str, list[Example]]] = {}
+    for task in tasks:
+        for split, split_rows in task.splits.items():
+            encoded = encode(
+                split_rows, model.tokenizer, template=config.data.template, max_length=config.data.max_length
+            )
+            examples.setdefault(split, {})[task.name] = encoded
+    return Rows(tasks, examples)
+
+
+def pick_device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: 'cuda' was asked for, but no GPU is to be seen; use 'cpu' or 'auto'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
+    """bf16 on a GPU and fp32 on a CPU unless the configuration names a dtype."""
+    dtype = part.dtype if part.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
+    return load(
+        config.model_path(part),
+        revision=part.revision,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=part.trust_remote_code,
+    )
+
+
+def _inputs(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> dict[str, str]:
+    """Keys of what the run depends on beside its configuration."""
+    inputs = {
+        f"rows of {task}": key([[e.id, e.input_ids] for split in rows.examples.values() for e in split.get(task, [])])
+        for task in (task.name for task in rows.tasks)
+    }
+    for role, model in (("student", student), ("teacher", teacher)):
+        probe = [float(p.detach().double().sum()) for p in model.module.parameters()]
+        inputs[f"the {role}'s weights"] = key(probe)
+    return inputs
+
+
+def extract_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
+    """The few rows that attribution and map quality look at."""
+    return [batch.to(model.device) for batch in batches(rows.split("extract"), size, padding_token(model.tokenizer))]
+
+
+def _score(config: Run, model: LanguageModel, name: str, rows: Rows, folder: RunFolder, reporter: Reporter) -> None:
+    """Evaluate a model on every task into eval/<name>/, once."""
+    stage = f"evaluate {name}"
+    if folder.done(stage):
+        return
+    with folder.stage(stage) as cost, reporter.stage(f"evaluating {name}", total=len(rows.tasks)) as advance:
+        scores = evaluate(
+            model,
+            rows.tasks,
+            split=config.evaluation.split,
+            template=config.data.template,
+            batch_size=config.evaluation.batch_size,
+            folder=folder / "eval" / name,
+            max_length=config.data.max_length,
+            skip_unavailable=True,
+        )
+        cost.tokens = sum(len(e.input_ids) for e in rows.split(config.evaluation.split))
+        advance(len(scores))
+
+
+def _before(
+    config: Run, rows: Rows, student: LanguageModel, teacher: LanguageModel, folder: RunFolder, reporter: Reporter
+) -> list[str]:
+    """Scores of both models before anything is trained; warnings where the teacher has nothing to give."""
+    for name, model in (("student", student), ("teacher", teacher)):
+        _score(config, model, name, rows, folder, reporter)
+    scores = {name: TaskScore.load(folder / "eval" / name) for name in ("student", "teacher")}
+    warnings = []
+    for task, before in scores["student"].items():
+        above = scores["teacher"][task]
+        if before.reason:
+            warnings.append(f"{task}: not scored ({before.reason})")
+        if before.score is not None and above.score is not None and above.score <= before.score:
+            warnings.append(f"{task}: the teacher ({above.score:.3f}) is not better than the student ({before.score:.3f})")
+        elif above.score is None and above.bits_per_byte >= before.bits_per_byte:
+            warnings.append(
+                f"{task}: the teacher ({above.bits_per_byte:.3f} bits per byte) is not better than the student "
+                f"({before.bits_per_byte:.3f})"
+            )
+    if teacher.n_layer < student.n_layer or teacher.width < student.width:
+        warnings.append(
+            f"the student ({student.n_layer} layers x {student.width}) is deeper or wider than the teacher "
+            f"({teacher.n_layer} x {teacher.width}); this works, but is not what the method was made for"
+        )
+    for warning in warnings:
+        reporter.warn(warning)
+    return warnings
+
+
+def _adapt_teacher(
+    config: Run, rows: Rows, teacher: LanguageModel, folder: RunFolder, reporter: Reporter
+) -> Trained:
+    """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
+    context = MethodContext(teacher=teacher, student=teacher, tokens=shared_tokens(teacher, teacher), extract=(), seed=config.seed)
+    trained = _train(config, "teacher_adapted", SFT(), context, rows, folder, reporter)
+    _score(config, teacher, "teacher_adapted", rows, folder, reporter)
+    return trained
+
+
+def _train_and_score(
+    config: Run, name: str, method: Method, context: MethodContext, rows: Rows, folder: RunFolder, reporter: Reporter
+) -> Trained:
+    """Train a fresh adapter on the student, score it, and leave the student as it was."""
+    trained = _train(config, name, method, context, rows, folder, reporter)
+    _score(config, context.student, name, rows, folder, reporter)
+    if method is config.method and not folder.done("export"):
+        with folder.stage("export"):
+            save_adapter(context.student, folder / "adapter")
+            save_plain(merge(context.student), context.student.tokenizer, folder / "student")
+    unload(context.student)
+    return trained
+
+
+def _train(
+    config: Run, name: str, method: Method, context: MethodContext, rows: Rows, folder: RunFolder, reporter: Reporter
+) -> Trained:
+    """Plan and train; the student in `context` carries the trained adapter afterwards."""
+    prepared = folder / "prepare" / name
+    if not folder.done(f"prepare {name}"):
+        with folder.stage(f"prepare {name}") as cost, reporter.stage(f"planning {name}"):
+            method.plan(context).save(prepared)
+            cost.tokens = sum(int(batch.attention_mask.sum()) for batch in context.extract) if method.uses_teacher else 0
+    plan = Plan.load(prepared)
+    if folder.done(f"train {name}"):
+        load_adapter(context.student, folder / "train" / name / "adapter")
+        history = History(**read_json(folder / "train" / name / "history.json"))
+        return Trained(method.label, method, plan, history)
+    options = config.training.lora
+    lora(
+        context.student,
+        plan.layers,
+        rank=options.rank,
+        alpha=options.alpha,
+        dropout=options.dropout,
+        roles=options.roles,
+        seed=config.seed,
+    )
+    step = method.step(context, plan)
+    examples = rows.split("train")
+    n_step = -(-len(examples) // config.training.batch_size) * config.training.epochs
+    with folder.stage(f"train {name}") as cost, reporter.stage(f"training {name}", total=n_step) as advance:
+        history = train(
+            step,
+            examples,
+            config.training,
+            pad_id=padding_token(context.student.tokenizer),
+            seed=config.seed,
+            folder=folder / "train" / name,
+            advance=advance,
+        )
+        cost.tokens = history.n_token
+        save_adapter(context.student, folder / "train" / name / "adapter")
+        write_json(folder / "train" / name / "history.json", history.plain())
+    return Trained(method.label, method, plan, history)
+
+
+def write_report(folder: RunFolder, record: dict[str, Any]) -> None:
+    """record.json, summary.json, report.md and report.html."""
+    from .report import summary, write_report as write
+
+    write_json(folder / "record.json", record)
+    write_json(folder / "summary.json", summary(record))
+    write(folder.path)
+
+

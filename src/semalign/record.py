@@ -1,0 +1,210 @@
+"""The record of a run: every number the report shows, from the files of the run folder."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .basis.cosine import Cosine
+from .basis.input_side import InputSide
+from .basis.quality import reconstruction
+from .basis.random import Random
+from .config import Run
+from .data import counts
+from .evaluation import (
+    TaskScore,
+    bits_interval,
+    bootstrap_interval,
+    mean_difference,
+    mean_gap,
+    mean_score,
+    paired_difference,
+)
+from .methods import MethodContext
+from .run_folder import RunFolder
+from .strategy import Strategy
+
+if TYPE_CHECKING:
+    from .pipeline import Rows, Trained
+
+PAPER = {"name": "SemAlign", "source": "Gu, Aleti, Chen, Zhang 2025, arXiv:2510.24208"}
+
+
+def make_record(
+    config: Run,
+    folder: RunFolder,
+    rows: "Rows",
+    context: MethodContext,
+    trained: Mapping[str, "Trained"],
+    adapted: "Trained | None",
+    warnings: list[str],
+    command: str,
+    environment: dict[str, Any],
+    started: float,
+) -> dict[str, Any]:
+    """What record.json holds; its format is described in docs/run-folder.md."""
+    names = ["student", *trained, "teacher", *(["teacher_adapted"] if adapted else [])]
+    scores = {name: TaskScore.load(folder / "eval" / name) for name in names}
+    outcomes = {name: _outcomes(by_task) for name, by_task in scores.items()}
+    reference = "teacher_adapted" if adapted else "teacher"
+    costs = folder.costs()
+    main = trained[config.method.name]
+    return {
+        "name": config.name,
+        "command": command,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
+        "seconds": sum(cost["seconds"] for cost in costs),
+        "peak_bytes": max(cost["peak_bytes"] for cost in costs),
+        "config": config.to_yaml(),
+        "environment": environment,
+        "student": {"model": config.student.model, "n_layer": context.student.n_layer, "width": context.student.width},
+        "teacher": {"model": config.teacher.model, "n_layer": context.teacher.n_layer, "width": context.teacher.width},
+        "reference": reference,
+        "tasks": [_task(task.name, rows, scores["student"]) for task in rows.tasks],
+        "models": _models(config, trained, adapted),
+        "scores": {task.name: {n: _score(scores[n][task.name], config.seed) for n in names} for task in rows.tasks},
+        "mean_score": {n: mean_score(outcomes[n], seed=config.seed)._asdict() for n in names},
+        "mean_gap": {
+            n: mean_gap(outcomes[n], outcomes[reference], seed=config.seed)._asdict() for n in names if n != reference
+        },
+        "differences": _differences(outcomes, config, list(trained)),
+        "attribution": _attribution(config, context, main),
+        "pairing": _pairing(config, context, main),
+        "basis": _basis(config, folder, context, main),
+        "training": {name: result.history.entries for name, result in trained.items()},
+        "costs": costs,
+        "warnings": [*warnings, *_unhelped(outcomes, config)],
+        "citations": _citations(config),
+        "notes": [note for task in rows.tasks for note in task.notes],
+    }
+
+
+def _outcomes(scores: Mapping[str, TaskScore]) -> dict[str, list[float]]:
+    """One number in [0, 1] a row, higher is better: the scorer's outcome, or the gold answer's probability a byte where there is no scorer."""
+    return {task: _row_values(score) for task, score in scores.items()}
+
+
+def _row_values(score: TaskScore) -> list[float]:
+    if score.score is not None:
+        return list(score.outcomes)
+    return [2 ** (-bits / n_byte) for bits, n_byte in zip(score.row_bits, score.row_bytes, strict=True)]
+
+
+def _score(score: TaskScore, seed: int) -> dict[str, Any]:
+    interval = bootstrap_interval(_row_values(score), seed=seed, task=score.task)
+    bits = bits_interval(score.row_bits, score.row_bytes, seed=seed, task=score.task)
+    return {
+        "metric": score.metric if score.score is not None else "byte_probability",
+        "score": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "bits_per_byte": bits.value,
+        "bits_low": bits.low,
+        "bits_high": bits.high,
+        "n": len(score.ids),
+        "reason": score.reason,
+    }
+
+
+def _task(name: str, rows: "Rows", scores: Mapping[str, TaskScore]) -> dict[str, Any]:
+    metric = scores[name].metric if scores[name].score is not None else "byte_probability"
+    splits = {split: counts(examples[name]) for split, examples in rows.examples.items() if name in examples}
+    return {"name": name, "metric": metric, "rows": splits}
+
+
+def _models(config: Run, trained: Mapping[str, "Trained"], adapted: "Trained | None") -> list[dict[str, Any]]:
+    def entry(key: str, label: str, role: str, result: "Trained | None") -> dict[str, Any]:
+        return {
+            "key": key,
+            "label": label,
+            "role": role,
+            "trainable": result.history.n_trainable if result else 0,
+            "steps": result.history.n_step if result else 0,
+            "train_tokens": result.history.n_token if result else 0,
+            "method": result.method.spec() if result else None,
+        }
+
+    entries = [entry("student", "student before", "before", None)]
+    for key, result in trained.items():
+        is_main = key == config.method.name
+        label = result.label if key == result.method.name else f"{result.label} ({key})"
+        entries.append(entry(key, label, "method" if is_main else "control", result))
+    entries.append(entry("teacher", "teacher", "teacher", None))
+    if adapted:
+        entries.append(entry("teacher_adapted", "teacher, adapted on the same rows", "teacher", adapted))
+    return entries
+
+
+def _differences(outcomes: Mapping[str, dict], config: Run, trained: list[str]) -> list[dict[str, Any]]:
+    """Paired differences: each trained model against the student before, and the method against each control."""
+    main = config.method.name
+    pairs = [(name, "student") for name in trained] + [(main, name) for name in trained if name != main]
+    rows = []
+    for a, b in pairs:
+        for task in outcomes[a]:
+            interval = paired_difference(outcomes[a][task], outcomes[b][task], seed=config.seed, task=task)
+            rows.append({"a": a, "b": b, "task": task, **interval._asdict()})
+        interval = mean_difference(outcomes[a], outcomes[b], seed=config.seed)
+        rows.append({"a": a, "b": b, "task": "mean", **interval._asdict()})
+    return rows
+
+
+def _unhelped(outcomes: Mapping[str, dict], config: Run) -> list[str]:
+    """Where the method does not score above the fine-tuning control."""
+    main = config.method.name
+    if "sft" not in config.controls or main == "sft":
+        return []
+    difference = mean_difference(outcomes[main], outcomes["sft"], seed=config.seed)
+    if difference.value > 0:
+        return []
+    return [f"{main}: the mean score is not above the LoRA-SFT control ({difference.value:+.3f})"]
+
+
+def _attribution(config: Run, context: MethodContext, main: "Trained") -> dict[str, Any] | None:
+    if main.plan.scores is None:
+        return None
+    attribution = getattr(config.method, "attribution", None)
+    return {
+        "name": attribution.name if attribution else "gradient_x_activation",
+        "n_layer": context.teacher.n_layer,
+        "scores": list(main.plan.scores),
+        "rows": sum(batch.input_ids.shape[0] for batch in context.extract),
+        "source": attribution.source if attribution else PAPER["source"],
+    }
+
+
+def _pairing(config: Run, context: MethodContext, main: "Trained") -> dict[str, Any] | None:
+    if not main.plan.pairs:
+        return None
+    return {
+        "name": getattr(config.method, "pairing").name,  # noqa: B009 - only methods with pairs get here
+        "n_student": context.student.n_layer,
+        "n_teacher": context.teacher.n_layer,
+        "pairs": [pair.plain() for pair in main.plan.pairs],
+    }
+
+
+def _basis(config: Run, folder: RunFolder, context: MethodContext, main: "Trained") -> dict[str, Any] | None:
+    """The map's quality, and the paper's Fig. 2 for both models with its controls."""
+    if main.plan.map is None:
+        return None
+    site = getattr(config.method, "site")  # noqa: B009 - only methods with a map get here
+    curves = []
+    with folder.stage("basis curves"):
+        for side, model in (("teacher", context.teacher), ("student", context.student)):
+            for basis in (Cosine(), InputSide(), Random()):
+                curve = reconstruction(basis, model, context.tokens, context.extract, site)
+                curves.append({"label": f"{side}, {basis.name}", "site": site, "cosine": curve.tolist()})
+    return {"name": getattr(config.method, "basis").name, **main.plan.quality, "curves": curves}  # noqa: B009
+
+
+def _citations(config: Run) -> list[dict[str, str]]:
+    """The paper, and the source of every strategy used."""
+    found = {PAPER["source"]: PAPER["name"]}
+    pending: list[Any] = list(config.methods.values())
+    while pending:
+        strategy = pending.pop()
+        if strategy.source and strategy.source not in ("control", "user"):
+            found.setdefault(strategy.source, strategy.name)
+        for value in vars(strategy).values():
+            pending += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Strategy)]
+    return [{"name": name, "source": source} for source, name in found.items()]

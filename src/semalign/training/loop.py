@@ -1,0 +1,180 @@
+"""The training loop: a step module that returns the loss, exact accumulation, metrics by the line, checkpoints that resume."""
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..data import Batch, Example, collate
+from ..errors import UserError
+from . import checkpoint
+from .options import TrainingOptions
+
+
+class StepModule(Protocol):
+    """One forward of the student: loss, the total of each term, and the cosine of each pair."""
+
+    def units(self, batch: Batch) -> dict[str, int]: ...
+
+    def __call__(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]: ...
+
+    def gradient_norms(self, batch: Batch, units: dict[str, int]) -> dict[str, float]: ...
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training did: one entry a step, and its size."""
+
+    entries: list[dict[str, Any]]
+    n_step: int
+    n_token: int
+    """Tokens the student read, padding not counted."""
+    n_trainable: int
+    """Numbers that were trained."""
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(
+    step_module: StepModule,
+    examples: Sequence[Example],
+    options: TrainingOptions,
+    *,
+    pad_id: int,
+    seed: int,
+    folder: Path,
+    advance: Callable[[int], None] = lambda _: None,
+    accelerator: Accelerator | None = None,
+) -> History:
+    """Train the parameters of `step_module` that require a gradient; checkpoints and metrics.jsonl go to `folder`.
+
+    A folder that holds a checkpoint is resumed from it. The order of rows depends on the seed and the epoch alone.
+    """
+    assert isinstance(step_module, nn.Module)
+    accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
+    torch.manual_seed(seed)
+    parameters = {name: p for name, p in step_module.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(
+        list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    plan = batch_plan(len(examples), options, seed)
+    start = checkpoint.restore(folder, parameters, optimizer)
+    metrics = _Metrics(folder / "metrics.jsonl", start)
+    wrapped, optimizer = accelerator.prepare(step_module, optimizer)
+    wrapped.train()
+    for step in range(start, len(plan)):
+        began = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * learning_rate_factor(step, len(plan), options.warmup)
+        rows = [examples[i] for i in plan[step]]
+        micro = [batch.to(accelerator.device) for batch in _micro_batches(rows, options, pad_id)]
+        entry = _one_step(wrapped, step_module, micro, options, step, accelerator, parameters)
+        optimizer.step()
+        optimizer.zero_grad()
+        n_token = sum(int(batch.attention_mask.sum()) for batch in micro)
+        seconds = time.perf_counter() - began
+        metrics.write({**entry, "tokens": n_token, "tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]})
+        if (step + 1) % options.checkpoint_every == 0 and step + 1 < len(plan):
+            checkpoint.save(folder, step + 1, parameters, optimizer)
+        advance(1)
+    wrapped.eval()
+    entries = metrics.entries
+    return History(
+        entries,
+        n_step=len(plan),
+        n_token=sum(entry["tokens"] for entry in entries),
+        n_trainable=sum(p.numel() for p in parameters.values()),
+    )
+
+
+def batch_plan(n_row: int, options: TrainingOptions, seed: int) -> list[list[int]]:
+    """Row indices of every step: each epoch a new order, the last batch of an epoch as small as it comes."""
+    plan = []
+    for epoch in range(options.epochs):
+        order = list(range(n_row))
+        random.Random(f"{seed}/{epoch}").shuffle(order)
+        plan += [order[i : i + options.batch_size] for i in range(0, n_row, options.batch_size)]
+    return plan
+
+
+def learning_rate_factor(step: int, n_step: int, warmup: float) -> float:
+    """Linear warm-up, then half a cosine down to 0 after the last step; in (0, 1]."""
+    n_warm = math.ceil(warmup * n_step)
+    if step < n_warm:
+        return (step + 1) / n_warm
+    return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(n_step - n_warm, 1)))
+
+
+def _micro_batches(rows: Sequence[Example], options: TrainingOptions, pad_id: int) -> list[Batch]:
+    size = options.micro_batch_size or len(rows)
+    ordered = sorted(rows, key=lambda row: len(row.input_ids))  # like lengths together: less padding
+    return [collate(ordered[i : i + size], pad_id) for i in range(0, len(ordered), size)]
+
+
+def _one_step(
+    wrapped: nn.Module,
+    step_module: StepModule,
+    micro: list[Batch],
+    options: TrainingOptions,
+    step: int,
+    accelerator: Accelerator,
+    parameters: dict[str, nn.Parameter],
+) -> dict[str, Any]:
+    """Forward and backward of one batch, in parts; every part is divided by the units of the whole batch."""
+    units: dict[str, int] = {}
+    for batch in micro:
+        for term, count in step_module.units(batch).items():
+            units[term] = units.get(term, 0) + count
+    norms = step_module.gradient_norms(micro[-1], units) if step % options.diagnose_every == 0 else None
+    totals: dict[str, float] = {}
+    cosines: dict[str, float] = {}
+    loss_value, n_answer = 0.0, sum(int(batch.mask.sum()) for batch in micro)
+    for batch in micro:
+        loss, terms, pair_cosines = wrapped(batch, units)
+        accelerator.backward(loss)
+        loss_value += float(loss.detach())
+        for term, total in terms.items():
+            totals[term] = totals.get(term, 0.0) + float(total) / max(units[term], 1)
+        for pair, total in pair_cosines.items():
+            cosines[pair] = cosines.get(pair, 0.0) + float(total) / max(n_answer, 1)
+    grad_norm = float(accelerator.clip_grad_norm_(list(parameters.values()), options.gradient_clip))
+    _refuse_nan(loss_value, grad_norm, totals, step, micro)
+    entry = {"step": step, "loss": loss_value, "terms": totals, "cosine": cosines, "grad_norm": grad_norm}
+    return entry | {"term_gradient_norms": norms} if norms else entry
+
+
+def _refuse_nan(loss: float, grad_norm: float, terms: dict[str, float], step: int, micro: list[Batch]) -> None:
+    if math.isfinite(loss) and math.isfinite(grad_norm):
+        return
+    bad = [term for term, value in terms.items() if not math.isfinite(value)]
+    what = f"loss term '{bad[0]}'" if bad else "gradient"
+    rows = [row for batch in micro for row in batch.ids]
+    raise UserError(
+        f"training stopped at step {step}: the {what} is not a finite number (rows of the batch: {', '.join(rows[:4])}"
+        f"{', ...' if len(rows) > 4 else ''}); lower the learning rate or look at these rows"
+    )
+
+
+class _Metrics:
+    """metrics.jsonl: one line a step, cut back to the step training goes on from."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.entries = [json.loads(line) for line in lines[:start]]
+        path.write_text("".join(line + "\n" for line in lines[:start]), encoding="utf-8")
+
+    def write(self, entry: dict[str, Any]) -> None:
+        self.entries.append(entry)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")

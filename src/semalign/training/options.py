@@ -1,0 +1,37 @@
+"""What a user may say about training; the defaults are the paper's where it states them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+
+class LoraOptions(BaseModel):
+    """Adapters on the trained layers. Defaults: the paper's protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: PositiveInt = 16
+    alpha: PositiveInt = 16
+    dropout: float = Field(0.05, ge=0, lt=1)
+    roles: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = Field(("up", "down", "v", "o"), min_length=1)
+
+
+class TrainingOptions(BaseModel):
+    """One budget for every method of a run: the same rows, steps, batches and optimiser."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: PositiveInt = 5
+    batch_size: PositiveInt = 64
+    micro_batch_size: PositiveInt | None = None
+    """Rows a forward; the gradients of a batch are accumulated exactly. None: the whole batch at once."""
+    learning_rate: PositiveFloat = 3e-4
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps with a rising learning rate; a cosine falls to 0 after it."""
+    weight_decay: NonNegativeFloat = 0.0
+    gradient_clip: PositiveFloat = 1.0
+    checkpoint_every: PositiveInt = 200
+    """Steps between checkpoints; a run that was stopped goes on from the last one."""
+    diagnose_every: PositiveInt = 50
+    """Steps between measurements of each loss term's own gradient norm."""
+    lora: LoraOptions = LoraOptions()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .rows import Row, row_from_record
+from .rows import Row, rows_from_records
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -30,15 +30,8 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def read_rows(path: Path, *, task: str, fields: Mapping[str, str] | None = None) -> list[Row]:
     """The rows of a JSON-lines file; a row without an id is named `<file stem>-<line number>`."""
-    rows, lines = [], {}
-    for number, record in read_jsonl(path):
-        where = f"{path} line {number}"
-        row = row_from_record(record, task=task, identifier=f"{path.stem}-{number}", where=where, fields=fields)
-        if row.id in lines:
-            raise UserError(f"{where}: id '{row.id}' is already that of line {lines[row.id]}")
-        lines[row.id] = number
-        rows.append(row)
-    return rows
+    named = [(f"{path} line {number}", f"{path.stem}-{number}", record) for number, record in read_jsonl(path)]
+    return rows_from_records(named, task=task, fields=fields)
 
 
 def _lines(path: Path) -> list[str]:

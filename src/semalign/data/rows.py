@@ -11,7 +11,7 @@ Records that do not give such a text get one simple layout each:
 | messages | `user:` newline content newline ... `assistant:` newline | the messages as they are |
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +24,9 @@ PAIRS = (("prompt", "answer"), ("prompt", "completion"), ("question", "answer"),
 class Row:
     """One exercise of a task.
 
-    `messages` are the chat turns before the answer (None: the prompt is one user turn). `extra` holds what the task's
-    scorer needs: `choices` (list of full answers) and `gold` (index), or `final` (the short answer), or `tests` and
-    `entry_point` (and `code_prefix`, the code that stands before a completion).
+    `messages` are the chat turns before the answer (None: the prompt is one user turn); where the last one is the assistant's,
+    it opens the answer. `extra` holds what the task's scorer needs: `choices` (list of full answers) and `gold` (index), or
+    `final` (the short answer), or `tests` and `entry_point` (and `code_prefix`, the code that stands before a completion).
     """
 
     id: str
@@ -52,6 +52,21 @@ def row_from_record(
     if not answer.strip():
         raise UserError(f"{where}: the answer is empty")
     return Row(identifier, task, prompt, answer, turns, _extra(record, names, where))
+
+
+def rows_from_records(
+    records: Iterable[tuple[str, str, Mapping[str, Any]]], *, task: str, fields: Mapping[str, str] | None = None
+) -> list[Row]:
+    """The rows of records given as (place for errors, id where the record has none, record); ids must differ."""
+    rows: list[Row] = []
+    places: dict[str, str] = {}
+    for where, identifier, record in records:
+        row = row_from_record(record, task=task, identifier=identifier, where=where, fields=fields)
+        if row.id in places:
+            raise UserError(f"{where}: id '{row.id}' is already that of {places[row.id]}")
+        places[row.id] = where
+        rows.append(row)
+    return rows
 
 
 def text_field(record: Mapping[str, Any], name: str, where: str) -> str:

@@ -66,7 +66,11 @@ def _default_size(split: str, available: int) -> int:
 
 def content(row: Row) -> tuple[str, str]:
     """What makes two rows the same: prompt and answer, white space folded."""
-    return " ".join(row.prompt.split()), " ".join(row.answer.split())
+    return folded(row.prompt), folded(row.answer)
+
+
+def folded(text: str) -> str:
+    return " ".join(text.split())
 
 
 def check_disjoint(splits: Mapping[str, Sequence[Row]], task: str) -> None:

@@ -119,6 +119,8 @@ class TaskSpec(Strict):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         files = self.files()
+        if self.benchmark and is_embedded(self.folder):
+            raise ValueError("an embedded task takes no 'benchmark'; remove it")
         sources = [self.benchmark is not None or self.folder is not None, bool(files), self.hub is not None]
         if sum(sources) != 1:
             raise ValueError(
@@ -126,6 +128,8 @@ class TaskSpec(Strict):
             )
         if files and "train" not in files:
             raise ValueError("'train' is missing: training rows are needed")
+        if self.benchmark == "humaneval" and set(self.rows.model_dump(exclude_none=True)) - {"test"}:
+            raise ValueError("HumanEval has no training rows; train on 'mbpp' or on your own rows, and test on this")
         if self.benchmark and self.fields.given():
             raise ValueError(f"'fields' has no effect on benchmark '{self.benchmark}'; remove it")
         return self

@@ -8,9 +8,12 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, unknown
+from .benchmarks import load_benchmark
+from .hub import read_hub
 from .jsonl import read_rows
 from .rows import Row
 from .sampling import carve, check_disjoint, sample
+from .source import Loaded
 from .spec import EMBEDDED, SPLITS, TaskSpec, is_embedded
 
 NEEDS = {"multiple_choice": ("choices", "gold"), "exact_match": ("final",), "passes_tests": ("tests",)}
@@ -19,24 +22,17 @@ NEEDS = {"multiple_choice": ("choices", "gold"), "exact_match": ("final",), "pas
 
 @dataclass(frozen=True)
 class Task:
-    """A task ready to run: `splits` holds the rows used, `notes` what a reader of the report must know about them."""
+    """A task ready to run.
+
+    `splits` holds the rows used of all five splits (empty ones where a benchmark has no training rows), `notes` what a reader
+    of the report must know about them.
+    """
 
     name: str
     score: str | None
     max_new_tokens: int
     stop: list[str]
     splits: dict[str, list[Row]]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """All rows of a source, with its own scoring where it has one."""
-
-    splits: dict[str, list[Row]]
-    score: str | None = None
-    max_new_tokens: int = 128
-    stop: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -55,7 +51,7 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
     if "test" not in splits:
         raise UserError(f"task '{spec.name}': no test rows; give 'test', or rows.test to take that many out of train")
     check_disjoint(splits, spec.name)
-    used = {
+    used = {split: [] for split in SPLITS} | {
         split: sample(splits[split], sizes[split], seed=seed, task=spec.name, split=split)
         for split in SPLITS
         if split in splits
@@ -72,6 +68,10 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
 
 
 def _load(spec: TaskSpec, root: Path) -> Loaded:
+    if spec.benchmark is not None:
+        return load_benchmark(spec.benchmark, None if spec.folder is None else root / spec.folder, spec.name)
+    if spec.hub is not None:
+        return Loaded(read_hub(spec.hub, task=spec.name, fields=spec.fields.given()))
     if is_embedded(spec.folder):
         return _embedded(spec)
     if spec.folder is not None:

@@ -18,8 +18,10 @@ def prompt_text(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template
     """The exact text before the answer, the same in training and in evaluation."""
     if template == "plain":
         return row.prompt
-    turns = row.messages or ({"role": "user", "content": row.prompt},)
-    return _render(tokenizer, list(turns), where=f"task '{row.task}' row '{row.id}'", add_generation_prompt=True)
+    turns = list(row.messages or ({"role": "user", "content": row.prompt},))
+    opening = turns.pop()["content"] if turns[-1]["role"] == "assistant" else ""
+    where = f"task '{row.task}' row '{row.id}'"
+    return _render(tokenizer, turns, where=where, add_generation_prompt=True) + opening
 
 
 def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int]:

@@ -24,9 +24,10 @@ PAIRS = (("prompt", "answer"), ("prompt", "completion"), ("question", "answer"),
 class Row:
     """One exercise of a task.
 
-    `messages` are the chat turns before the answer (None: the prompt is one user turn); where the last one is the assistant's,
-    it opens the answer. `extra` holds what the task's scorer needs: `choices` (list of full answers) and `gold` (index), or
-    `final` (the short answer), or `tests` and `entry_point` (and `code_prefix`, the code that stands before a completion).
+    `messages` are the chat turns before the answer (None: the prompt is one user turn); where the last one is the
+    assistant's, it opens the answer. `extra` holds what the task's scorer needs: `choices` (list of full answers) and
+    `gold` (index), or `final` (the short answer), or `tests` and `entry_point` (and `code_prefix`, the code that stands
+    before a completion).
     """
 
     id: str

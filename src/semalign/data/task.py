@@ -24,8 +24,8 @@ NEEDS = {"multiple_choice": ("choices", "gold"), "exact_match": ("final",), "pas
 class Task:
     """A task ready to run.
 
-    `splits` holds the rows used of all five splits (empty ones where a benchmark has no training rows), `notes` what a reader
-    of the report must know about them.
+    `splits` holds the rows used of all five splits (empty ones where a benchmark has no training rows), `notes` what a
+    reader of the report must know about them.
     """
 
     name: str

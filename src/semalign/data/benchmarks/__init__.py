@@ -1,8 +1,9 @@
 """The four benchmarks: rows of the LaTen protocol to train on, the benchmark's own test rows to score.
 
-Each benchmark is one file with a function `load(folder, task) -> Loaded`; `folder` holds the benchmark's original files, None
-means the hub. `split_ids.json` holds the ids of the LaTen protocol's extract, align and train rows and of SEEKING's samples;
-`validation` is what is left of the training pool after all of them. Test rows that also stand in the pool are left out.
+Each benchmark is one file with a function `load(folder, task) -> Loaded`; `folder` holds the benchmark's original
+files, None means the hub. `split_ids.json` holds the ids of the LaTen protocol's extract, align and train rows and of
+SEEKING's samples; `validation` is what is left of the training pool after all of them. Test rows that also stand in the
+pool are left out.
 """
 
 from pathlib import Path

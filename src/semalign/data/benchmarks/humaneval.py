@@ -1,7 +1,7 @@
 """HumanEval: Python functions to complete from signature and docstring. Test rows only.
 
-In plain text the model completes the function; in chat the answer is opened for it in MBPP's format, up to the docstring.
-Source: Chen et al. 2021, arXiv:2107.03374.
+In plain text the model completes the function; in chat the answer is opened for it in MBPP's format, up to the
+docstring. Source: Chen et al. 2021, arXiv:2107.03374.
 """
 
 from pathlib import Path

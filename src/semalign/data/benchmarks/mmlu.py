@@ -23,7 +23,7 @@ HUB = "cais/mmlu"
 
 
 def load(folder: Path | None, task: str) -> Loaded:
-    """Rows `<subject>_<k>` (k = 0..3 are dev rows 1..4, k >= 4 validation rows k - 3) and `<subject>_test_<row from 0>`."""
+    """Rows `<subject>_<k>` (k < 4: dev rows 1..4; k >= 4: validation rows k - 3) and `<subject>_test_<row from 0>`."""
     pool = _hub_pool(task) if folder is None else _file_pool(folder / "dev_validation_1702.jsonl", task)
     test = list(_hub_test(task) if folder is None else _file_test(folder / "test", task))
     expect(len(pool), POOL_SIZE, HUB if folder is None else folder / "dev_validation_1702.jsonl")

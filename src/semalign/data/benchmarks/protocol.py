@@ -1,7 +1,8 @@
 """The splits of the LaTen protocol by row id.
 
-The ids are the places of the protocol's rows in the benchmarks' original files: a line of GSM8K's train.jsonl from 0, an MBPP
-task_id, an MMLU subject with its row. SEEKING's samples, which overlap with them, are listed to be kept out of validation.
+The ids are the places of the protocol's rows in the benchmarks' original files: a line of GSM8K's train.jsonl from 0,
+an MBPP task_id, an MMLU subject with its row. SEEKING's samples, which overlap with them, are listed to be kept out of
+validation.
 """
 
 from collections.abc import Mapping, Sequence

@@ -95,7 +95,7 @@ def shrink(
 @app.command()
 def ls(kind: Annotated[str | None, typer.Argument(help="attribution, pairing, basis, loss, method.")] = None) -> None:
     """List the strategies that configurations can name."""
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from .strategy import KINDS, available, summary
@@ -105,8 +105,8 @@ def ls(kind: Annotated[str | None, typer.Argument(help="attribution, pairing, ba
         table.add_column(column, no_wrap=column != "what it is")
     for each in (kind,) if kind else KINDS:
         for name, strategy in available(each).items():
-            table.add_row(each, name, summary(strategy))
-    Console().print(table)
+            table.add_row(each, name, escape(summary(strategy)))
+    _print(table)
 
 
 def _version(show: bool) -> None:

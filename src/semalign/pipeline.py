@@ -76,6 +76,8 @@ def run(
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
     folder.check_inputs(_inputs(rows, student, teacher))
     folder.set_status("running")
+    surroundings = environment()
+    write_json(folder / "environment.json", surroundings)
     started = time.time()
     try:
         warnings = _before(config, rows, student, teacher, folder, reporter)
@@ -94,7 +96,7 @@ def run(
         for name, result in trained.items():
             warnings += trouble(name, result.history.entries)
         record = make_record(
-            config, folder, rows, context, trained, adapted, warnings, command or command_line(), environment(), started
+            config, folder, rows, context, trained, adapted, warnings, command or command_line(), surroundings, started
         )
         write_report(folder, record)
     except BaseException as error:
@@ -157,19 +159,18 @@ def _score(config: Run, model: LanguageModel, name: str, rows: Rows, folder: Run
     stage = f"evaluate {name}"
     if folder.done(stage):
         return
-    with folder.stage(stage) as cost, reporter.stage(f"evaluating {name}", total=len(rows.tasks)) as advance:
-        scores = evaluate(
+    with folder.stage(stage) as cost, reporter.stage(f"evaluating {name}") as advance:
+        evaluate(
             model,
             rows.tasks,
             split=config.evaluation.split,
             template=config.data.template,
             batch_size=config.evaluation.batch_size,
             folder=folder / "eval" / name,
-            max_length=config.data.max_length,
+            progress=lambda _task, done, total: advance(done, total),
             skip_unavailable=True,
         )
         cost.tokens = sum(len(e.input_ids) for e in rows.split(config.evaluation.split))
-        advance(len(scores))
 
 
 def _before(
@@ -205,8 +206,10 @@ def _adapt_teacher(
     config: Run, rows: Rows, teacher: LanguageModel, folder: RunFolder, reporter: Reporter
 ) -> Trained:
     """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
-    context = MethodContext(teacher=teacher, student=teacher, tokens=shared_tokens(teacher, teacher), extract=(), seed=config.seed)
-    trained = _train(config, "teacher_adapted", SFT(), context, rows, folder, reporter)
+    tokens = shared_tokens(teacher, teacher)
+    context = MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), seed=config.seed)
+    trained, adapter = _train(config, "teacher_adapted", SFT(), context, rows, folder, reporter)
+    adapter.requires_grad_(False)
     _score(config, teacher, "teacher_adapted", rows, folder, reporter)
     return trained
 
@@ -215,57 +218,52 @@ def _train_and_score(
     config: Run, name: str, method: Method, context: MethodContext, rows: Rows, folder: RunFolder, reporter: Reporter
 ) -> Trained:
     """Train a fresh adapter on the student, score it, and leave the student as it was."""
-    trained = _train(config, name, method, context, rows, folder, reporter)
+    trained, adapter = _train(config, name, method, context, rows, folder, reporter)
     _score(config, context.student, name, rows, folder, reporter)
     if method is config.method and not folder.done("export"):
         with folder.stage("export"):
-            save_adapter(context.student, folder / "adapter")
-            save_plain(merge(context.student), context.student.tokenizer, folder / "student")
-    unload(context.student)
+            save_adapter(adapter, folder / "adapter")
+            save_plain(merge(adapter), context.student.tokenizer, folder / "student")
+    unload(adapter)
     return trained
 
 
 def _train(
     config: Run, name: str, method: Method, context: MethodContext, rows: Rows, folder: RunFolder, reporter: Reporter
-) -> Trained:
-    """Plan and train; the student in `context` carries the trained adapter afterwards."""
-    prepared = folder / "prepare" / name
-    if not folder.done(f"prepare {name}"):
-        with folder.stage(f"prepare {name}") as cost, reporter.stage(f"planning {name}"):
-            method.plan(context).save(prepared)
-            cost.tokens = sum(int(batch.attention_mask.sum()) for batch in context.extract) if method.uses_teacher else 0
-    plan = Plan.load(prepared)
+) -> tuple[Trained, Any]:
+    """Plan and train, or load what an earlier start trained; returns the adapter that now sits on the student."""
+    plan = _plan(name, method, context, folder, reporter)
+    stored = folder / "train" / name
     if folder.done(f"train {name}"):
-        load_adapter(context.student, folder / "train" / name / "adapter")
-        history = History(**read_json(folder / "train" / name / "history.json"))
-        return Trained(method.label, method, plan, history)
-    options = config.training.lora
-    lora(
-        context.student,
-        plan.layers,
-        rank=options.rank,
-        alpha=options.alpha,
-        dropout=options.dropout,
-        roles=options.roles,
-        seed=config.seed,
-    )
-    step = method.step(context, plan)
+        adapter = load_adapter(context.student, stored / "adapter")
+        return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
+    options = config.training
+    adapter = lora(context.student, plan.layers, seed=config.seed, **options.lora.model_dump())
     examples = rows.split("train")
-    n_step = -(-len(examples) // config.training.batch_size) * config.training.epochs
-    with folder.stage(f"train {name}") as cost, reporter.stage(f"training {name}", total=n_step) as advance:
+    n_step = -(-len(examples) // options.batch_size) * options.epochs
+    with folder.stage(f"train {name}") as cost, reporter.stage(f"training {name}") as advance:
         history = train(
-            step,
+            method.step(context, plan),
             examples,
-            config.training,
+            options,
             pad_id=padding_token(context.student.tokenizer),
             seed=config.seed,
-            folder=folder / "train" / name,
-            advance=advance,
+            folder=stored,
+            advance=lambda done: advance(done, n_step),
         )
         cost.tokens = history.n_token
-        save_adapter(context.student, folder / "train" / name / "adapter")
-        write_json(folder / "train" / name / "history.json", history.plain())
-    return Trained(method.label, method, plan, history)
+        save_adapter(adapter, stored / "adapter")
+        write_json(stored / "history.json", history.plain())
+    return Trained(method.label, method, plan, history), adapter
+
+
+def _plan(name: str, method: Method, context: MethodContext, folder: RunFolder, reporter: Reporter) -> Plan:
+    stored = folder / "prepare" / name
+    if not folder.done(f"prepare {name}"):
+        with folder.stage(f"prepare {name}") as cost, reporter.stage(f"planning {name}"):
+            method.plan(context).save(stored)
+            cost.tokens = sum(batch.n_tokens for batch in context.extract) if method.uses_teacher else 0
+    return Plan.load(stored)
 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:

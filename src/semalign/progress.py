@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-Advance = Callable[[int], None]
+Advance = Callable[[int, int], None]
+"""Called with how many units are done, and how many there are."""
 
 
 class Reporter:
@@ -19,18 +20,18 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """One line that should not be missed."""
-        self.console.print(f"warning: {text}", style="yellow", markup=False)
+        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
-        """A stage of `total` units; call the yielded function with how many more are done."""
+    def stage(self, name: str) -> Iterator[Advance]:
+        """A stage; call the yielded function as its units get done."""
         if not self.bars:
             self.say(f"{name} ...")
-            yield lambda _: None
+            yield lambda _done, _total: None
             return
         columns = (
             SpinnerColumn(),
@@ -41,6 +42,7 @@ class Reporter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task(name, total=total)
-            yield lambda n: progress.update(task, advance=n)
-            progress.update(task, total=total or 1, completed=total or 1)
+            task = progress.add_task(name, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+            done = progress.tasks[0].total or 1
+            progress.update(task, total=done, completed=done)

@@ -52,7 +52,7 @@ def train(
     pad_id: int,
     seed: int,
     folder: Path,
-    advance: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], None] = lambda _done: None,
     accelerator: Accelerator | None = None,
 ) -> History:
     """Train the parameters of `step_module` that require a gradient; checkpoints and metrics.jsonl go to `folder`.
@@ -85,7 +85,7 @@ def train(
         metrics.write({**entry, "tokens": n_token, "tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]})
         if (step + 1) % options.checkpoint_every == 0 and step + 1 < len(plan):
             checkpoint.save(folder, step + 1, parameters, optimizer)
-        advance(1)
+        advance(step + 1)
     wrapped.eval()
     entries = metrics.entries
     return History(

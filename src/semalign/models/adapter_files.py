@@ -1,0 +1,30 @@
+"""Adapters on disk: plain PEFT folders, written whole or not at all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..artifacts import whole_folder
+from .language_model import LanguageModel
+from .quiet import quiet
+from .save import readable
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+else:  # importing peft takes four seconds, so only those who adapt pay for it
+    PeftModel = Any
+
+
+def save_adapter(peft_model: PeftModel, folder: Path) -> None:
+    """Write the adapter as PEFT does (adapter_config.json, adapter_model.safetensors)."""
+    with whole_folder(folder) as temporary, quiet():
+        # embeddings are never adapted, and looking whether they are would ask the hub
+        peft_model.save_pretrained(str(temporary), save_embedding_layers=False)
+        (temporary / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
+        readable(temporary)
+
+
+def load_adapter(model: LanguageModel, folder: Path) -> PeftModel:
+    """Put a saved adapter on `model`, in place, frozen."""
+    from peft import PeftModel as Adapted
+
+    return Adapted.from_pretrained(model.module, str(folder), is_trainable=False)

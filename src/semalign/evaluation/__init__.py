@@ -1,0 +1,56 @@
+"""What a model can do: task scores and bits per byte through lm-eval, generated code in a sandbox, intervals over rows.
+
+Imported lazily: the sandbox and the statistics need none of lm-eval's seconds of import.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from semalign.evaluation.evaluate import evaluate
+    from semalign.evaluation.scores import TaskScore
+    from semalign.evaluation.statistics import (
+        Interval,
+        bits_difference,
+        bits_interval,
+        bootstrap_interval,
+        mean_difference,
+        mean_gap,
+        mean_score,
+        paired_difference,
+    )
+
+_HOME = {
+    "evaluate": "evaluate",
+    "TaskScore": "scores",
+    "Interval": "statistics",
+    "bits_difference": "statistics",
+    "bits_interval": "statistics",
+    "bootstrap_interval": "statistics",
+    "mean_difference": "statistics",
+    "mean_gap": "statistics",
+    "mean_score": "statistics",
+    "paired_difference": "statistics",
+}
+
+__all__ = [
+    "Interval",
+    "TaskScore",
+    "bits_difference",
+    "bits_interval",
+    "bootstrap_interval",
+    "evaluate",
+    "mean_difference",
+    "mean_gap",
+    "mean_score",
+    "paired_difference",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    # Importing the submodule `evaluate` binds the module to its own name here; the function takes that place.
+    globals()[name] = value
+    return value

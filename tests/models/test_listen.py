@@ -32,6 +32,32 @@ def test_contributions_sum_to_the_block_delta(model):
         torch.testing.assert_close(parts, whole, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("family", ["phi3", "gpt2", "gpt_neox"])
+def test_contributions_are_heard_after_dropout(family):
+    model = tiny(family)
+    model.module.train()
+    with listen(model, all_points(model)) as heard:
+        model.module(tokens(2, 7))
+    parts = heard[Point("attn_out", 1)] + heard[Point("mlp_out", 1)]
+    torch.testing.assert_close(parts, heard[Point("block_delta", 1)], rtol=0, atol=1e-10)
+    assert (heard[Point("mlp_out", 1)] == 0).any()
+
+
+def test_listening_changes_nothing(model):
+    before = model.module(tokens(2, 7)).logits
+    with listen(model, all_points(model)):
+        assert torch.equal(model.module(tokens(2, 7)).logits, before)
+
+
+def test_a_contribution_has_the_gradient_of_the_state_it_is_added_to(model):
+    points = [Point(site, 1) for site in ("mlp_out", "block_delta", "block_out")]
+    with listen(model, points) as heard:
+        loss = model.module(tokens(2, 7)).logits.logsumexp(-1).sum()
+    mlp, delta, state = torch.autograd.grad(loss, [heard[point] for point in points])
+    torch.testing.assert_close(mlp, state, rtol=0, atol=1e-10)
+    torch.testing.assert_close(delta, state, rtol=0, atol=1e-10)
+
+
 def test_states_are_the_models_own(model):
     with listen(model, all_points(model)) as heard:
         output = model.module(tokens(2, 7), output_hidden_states=True)

@@ -1,6 +1,7 @@
 """Random-weight models of every family, tiny, with a byte-level tokenizer trained on the spot."""
 
 from functools import cache
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -27,7 +28,7 @@ FAMILIES: dict[str, tuple[str, dict]] = {
     "gpt2": ("gpt2", {"n_inner": 44, "resid_pdrop": 0.25}),
     "gpt_neox": ("gpt_neox", {"intermediate_size": 44, "use_parallel_residual": True, "hidden_dropout": 0.25}),
     "gpt_neox_sequential": ("gpt_neox", {"intermediate_size": 44, "use_parallel_residual": False}),
-    "opt": ("opt", {"ffn_dim": 44, "word_embed_proj_dim": 24}),
+    "opt": ("opt", {"ffn_dim": 44}),
     "mixtral": ("mixtral", GATED | {"num_local_experts": 3, "num_experts_per_tok": 2}),
     "qwen3_moe": (
         "qwen3_moe",
@@ -52,8 +53,14 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
 
 
-def tiny(
-    family: str = "llama",
+def tiny(family: str = "llama", **sizes: Any) -> LanguageModel:
+    """A tiny LanguageModel of one of FAMILIES; see tiny_model for sizes, any configuration entry may be given."""
+    model_type, own = FAMILIES[family]
+    return tiny_model(model_type, **(own | sizes))
+
+
+def tiny_model(
+    model_type: str,
     *,
     n_layer: int = 3,
     width: int = 24,
@@ -61,19 +68,18 @@ def tiny(
     n_row: int = N_ROW,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
-    **sizes: object,
+    **entries: Any,
 ) -> LanguageModel:
-    """A LanguageModel of the family in evaluation mode; norms' weights are random too, so that gains matter."""
-    model_type, own = FAMILIES[family]
+    """A LanguageModel in evaluation mode with all weights random, norms' too, so that gains matter."""
     common = {"num_hidden_layers": n_layer, "hidden_size": width, "num_attention_heads": n_head, "vocab_size": n_row}
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 64}
-    config = AutoConfig.for_model(model_type, **(common | ids | own | sizes))
+    config = AutoConfig.for_model(model_type, **(common | ids | entries))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = AutoModelForCausalLM.from_config(config, dtype=dtype, experts_implementation="eager").eval()
         for parameter in module.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
-    return assemble(f"tiny-{family}", module, tiny_tokenizer())
+    return assemble(f"tiny-{model_type}", module, tiny_tokenizer())
 
 
 def tokens(*shape: int, n_row: int = N_ROW, seed: int = 0) -> torch.Tensor:

@@ -3,28 +3,37 @@
 Indices count from 0; layer i is block i, its output is the state after it; the embedding is not a layer.
 """
 
+from .adapter_files import load_adapter, save_adapter
 from .adapters import lora, merge, unload
+from .discover import assemble
 from .family import Family, families
 from .language_model import LanguageModel
 from .listen import FINAL, Point, Site, listen, silence
-from .load import assemble, load
+from .load import load
 from .save import save_plain
 from .shrink import shrink
+from .vocabulary import Agreement, check_tokenizers, shared_tokens, tokenizers_agree
 
 __all__ = [
     "FINAL",
+    "Agreement",
     "Family",
     "LanguageModel",
     "Point",
     "Site",
     "assemble",
+    "check_tokenizers",
     "families",
     "listen",
     "load",
+    "load_adapter",
     "lora",
     "merge",
+    "save_adapter",
     "save_plain",
+    "shared_tokens",
     "shrink",
     "silence",
+    "tokenizers_agree",
     "unload",
 ]

@@ -67,6 +67,8 @@ def unload(peft_model: PeftModel) -> PreTrainedModel:
 
 def _targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
     """Module paths of roles within a block, each once."""
+    if not roles:
+        raise UserError(f"{model.name}: no role to adapt; name some of {', '.join(model.family.roles)}")
     paths: dict[str, str] = {**model.family.roles}
     for role in roles:
         if role not in paths:

@@ -16,7 +16,7 @@ from transformers import (
 
 from ..errors import UserError, unknown
 from .checks import check_files, check_loaded, check_tokenizer, check_weights
-from .discover import find_family
+from .discover import assemble
 from .language_model import LanguageModel
 from .quiet import quiet
 
@@ -50,11 +50,6 @@ def load(
     check_tokenizer(name, module, tokenizer)
     module = module.to(device).eval()  # pyright: ignore[reportArgumentType]
     return assemble(name, module, tokenizer)
-
-
-def assemble(name: str, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
-    """A LanguageModel of a module already in memory."""
-    return LanguageModel(name, module, tokenizer, find_family(name, module))
 
 
 def _source(name: str) -> str:

@@ -12,6 +12,13 @@ def save_plain(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
     """Write `folder` so that AutoModelForCausalLM and AutoTokenizer load it where semalign is not installed."""
     adapted = [name for name, _ in module.named_parameters() if "lora_" in name or "base_layer" in name]
     assert not adapted, f"merge or unload the adapter before saving: {adapted[0]}"
-    with whole_folder(Path(folder)) as temporary, quiet():
+    with whole_folder(folder) as temporary, quiet():
         module.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        readable(temporary)
+
+
+def readable(folder: Path) -> None:
+    """safetensors leaves files that only their owner may read."""
+    for file in folder.iterdir():
+        file.chmod(0o644)

@@ -1,0 +1,70 @@
+"""Do two models write text with the same tokens? Ids that are real tokens of both, and the first difference."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ..errors import UserError
+from .language_model import LanguageModel
+
+# Numbers, spaces, code, accents and another script: where pre-tokenizers and merges differ although vocabularies do not
+PROBE = "The 3 quick foxes (aged 12.5) don't jump;\n    return x_1 == 'naïve'  # 日本語\n"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two tokenizers agree; `difference` is None where they do."""
+
+    n_shared: int
+    n_teacher: int
+    n_student: int
+    difference: str | None
+
+    @property
+    def agree(self) -> bool:
+        return self.difference is None
+
+
+def tokenizers_agree(teacher: LanguageModel, student: LanguageModel) -> Agreement:
+    """Whether every id that both have is the same token, and both encode text alike; either may have more tokens."""
+    t, s = _real_tokens(teacher), _real_tokens(student)
+    unequal = [token_id for token_id in sorted(t.keys() & s.keys()) if t[token_id] != s[token_id]]
+    difference = None
+    if unequal:
+        token_id = unequal[0]
+        difference = f"id {token_id} is {t[token_id]!r} for the teacher and {s[token_id]!r} for the student"
+    elif _encode(teacher) != _encode(student):
+        difference = "the same text is split differently"
+    return Agreement(len(_shared(t, s)), len(t), len(s), difference)
+
+
+def check_tokenizers(teacher: LanguageModel, student: LanguageModel) -> Agreement:
+    """Refuse a pair whose tokenizers differ."""
+    agreement = tokenizers_agree(teacher, student)
+    if not agreement.agree:
+        raise UserError(
+            f"teacher {teacher.name} and student {student.name} have different tokenizers: {agreement.difference} "
+            f"({agreement.n_shared} tokens of {agreement.n_teacher} and {agreement.n_student} are the same); "
+            "choose a pair with one tokenizer"
+        )
+    return agreement
+
+
+def shared_tokens(teacher: LanguageModel, student: LanguageModel) -> Int[Tensor, " n"]:
+    """Ids that are the same real token in both models, ascending; padded rows are not among them."""
+    return torch.tensor(_shared(_real_tokens(teacher), _real_tokens(student)), dtype=torch.long)
+
+
+def _real_tokens(model: LanguageModel) -> dict[int, str]:
+    n_row = model.head_weight.shape[0]
+    return {token_id: token for token, token_id in model.tokenizer.get_vocab().items() if token_id < n_row}
+
+
+def _shared(teacher: dict[int, str], student: dict[int, str]) -> list[int]:
+    return sorted(token_id for token_id, token in teacher.items() if student.get(token_id) == token)
+
+
+def _encode(model: LanguageModel) -> list[int]:
+    return model.tokenizer.encode(PROBE, add_special_tokens=False)

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import select
 import socket
 import threading
 import time
@@ -15,7 +14,9 @@ from semalign.evaluation.sandbox.inside import wire
 from semalign.evaluation.sandbox.server_process import ServerProcess
 from semalign.evaluation.sandbox.verdict import Verdict
 
+ROLES = ("candidate", "judge")
 KILLED = -9
+LOST = "failed: the sandbox was ended from outside, twice"
 TRIAL_SECONDS = 20.0  # for a loaded machine; 0.02 is usual
 
 
@@ -46,17 +47,17 @@ class Sandbox:
         try:
             verdict = self.run("def one(): return 1", "assert one() == 1", timeout=TRIAL_SECONDS)
         except BaseException:
-            self._stop_servers()
+            self._close()
             raise
         if not verdict.passed:
-            self._stop_servers()
+            self._close()
             raise SandboxUnavailable(f"no sandbox for generated code: a trial program did not pass ({verdict.reason})")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop_servers()
+        self._close()
 
     def run(self, program: str, tests: str, timeout: float = 3.0) -> Verdict:
         """Runs `tests` with the names of `program`; `timeout` is wall seconds for both together.
@@ -68,52 +69,56 @@ class Sandbox:
             raise ValueError("the sandbox is not open; use `with Sandbox() as box:`")
         with self._lock:
             start = time.perf_counter()
-            try:
-                answer, status = self._try(program, tests, timeout)
-            except OSError:  # a server was gone before it had the job
-                answer, status = self._try(program, tests, timeout)
+            # A program cannot reach the servers; one that is lost (to a kill from outside) costs a second attempt.
+            reason = self._try(program, tests, timeout) or self._try(program, tests, timeout) or LOST
             seconds = time.perf_counter() - start
-        reason = _reason(answer, status)
         return Verdict(passed=reason == "passed", reason=reason, seconds=seconds)
 
-    def _try(self, program: str, tests: str, timeout: float) -> tuple[dict[str, Any] | None, int]:
-        """The judge's answer, None when time ran out, and how the program's process ended."""
-        cpu_seconds = math.ceil(timeout) + 1
+    def _try(self, program: str, tests: str, timeout: float) -> str | None:
+        """The reason of the verdict, or None when a server was lost."""
         self._start_servers()
         try:
-            with contextlib.ExitStack() as stack:
-                for_judge, for_candidate, report, for_report = _two_pairs(stack)
-                job = {"role": "candidate", "text": program, "cpu_seconds": cpu_seconds}
-                self._servers["candidate"].start(job, [for_candidate.fileno()])
-                job = {"role": "judge", "text": tests, "cpu_seconds": cpu_seconds}
-                self._servers["judge"].start(job, [for_judge.fileno(), for_report.fileno()])
-                for_judge.close()
-                for_candidate.close()
-                for_report.close()
-                answer = _answer(report, timeout)
+            answer = self._answer(program, tests, timeout)
+        except OSError:
+            answer = None
         finally:
             status = self._end_jobs()
-        return answer, status
+        return None if status is None else _reason(answer, status)
 
-    def _end_jobs(self) -> int:
-        """The candidate's exit status; servers that failed or can serve only once are replaced before the next run."""
+    def _answer(self, program: str, tests: str, timeout: float) -> dict[str, Any] | None:
+        """What the judge says; None when time ran out."""
+        cpu_seconds = math.ceil(timeout) + 1
+        with contextlib.ExitStack() as stack:
+            sockets = [*socket.socketpair(), *socket.socketpair()]
+            for_judge, for_candidate, report, for_report = [stack.enter_context(one) for one in sockets]
+            job = {"role": "candidate", "text": program, "cpu_seconds": cpu_seconds}
+            self._servers["candidate"].start(job, [for_candidate.fileno()])
+            job = {"role": "judge", "text": tests, "cpu_seconds": cpu_seconds}
+            self._servers["judge"].start(job, [for_judge.fileno(), for_report.fileno()])
+            for one in (for_judge, for_candidate, for_report):
+                one.close()
+            return _receive_within(report, timeout)
+
+    def _end_jobs(self) -> int | None:
+        """The candidate's exit status, None when a server was lost; those lost or used up are taken out."""
         statuses = {}
+        for server in self._servers.values():
+            with contextlib.suppress(OSError):  # found again when the status is asked for
+                server.end()
         for role, server in list(self._servers.items()):
-            try:
-                statuses[role] = server.end()
-                reusable = server.separates
-            except (EOFError, OSError):
-                reusable = False
-            if not reusable:
+            with contextlib.suppress(EOFError, OSError):
+                statuses[role] = server.status()
+            if role not in statuses or not server.separates:
                 self._servers.pop(role).close()
-        return statuses.get("candidate", KILLED)
+        return statuses["candidate"] if len(statuses) == len(ROLES) else None
 
     def _start_servers(self) -> None:
-        for role in ("candidate", "judge"):
+        for role in ROLES:
             if role not in self._servers:
                 self._servers[role] = _start_server(self._bubblewrap)
 
-    def _stop_servers(self) -> None:
+    def _close(self) -> None:
+        self._bubblewrap = Path()
         while self._servers:
             self._servers.popitem()[1].close()
 
@@ -126,17 +131,12 @@ def _start_server(bubblewrap: Path) -> ServerProcess:
         return ServerProcess(bubblewrap, keep_namespace_rights=False)
 
 
-def _two_pairs(stack: contextlib.ExitStack) -> list[socket.socket]:
-    sockets = [*socket.socketpair(), *socket.socketpair()]
-    return [stack.enter_context(one) for one in sockets]
-
-
-def _answer(report: socket.socket, timeout: float) -> dict[str, Any] | None:
-    ready, _, _ = select.select([report], [], [], timeout)
-    if not ready:
-        return None
+def _receive_within(report: socket.socket, timeout: float) -> dict[str, Any] | None:
+    report.settimeout(timeout)
     try:
         return wire.receive(report)
+    except TimeoutError:
+        return None
     except EOFError:
         return {"reason": "failed: the judge ended without a verdict"}
 

@@ -15,7 +15,7 @@ END_SECONDS = 5.0  # to kill and clear away what a program started
 
 
 class ServerProcess:
-    """Starts jobs inside; `end` returns when the job and everything it started are gone."""
+    """Starts jobs inside; `status` returns when the job and everything it started are gone."""
 
     def __init__(self, bubblewrap: Path, *, keep_namespace_rights: bool = True) -> None:
         self._control, theirs = socket.socketpair()
@@ -47,9 +47,12 @@ class ServerProcess:
         socket.send_fds(self._control, [b"j"], descriptors)
         wire.send(self._control, job)
 
-    def end(self) -> int:
-        """Ends the job; its exit status, negative for a signal. EOFError or OSError when the server is gone."""
+    def end(self) -> None:
+        """OSError when the server is gone."""
         wire.send(self._control, "end")
+
+    def status(self) -> int:
+        """The exit status of the job that was ended, negative for a signal. EOFError or OSError as above."""
         return wire.receive(self._control)["status"]
 
     def close(self) -> None:
@@ -63,6 +66,7 @@ def _explanation(line: str) -> str:
     if any(word in line.lower() for word in ("namespace", "uid map", "permission", "not permitted", "no space")):
         return (
             f"no sandbox for generated code: user namespaces are off ({line}); an administrator can allow them with "
-            "`sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0`"
+            "`sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0`, and in a "
+            "container start it with `--security-opt seccomp=unconfined`"
         )
     return f"no sandbox for generated code: bubblewrap did not start ({line}); {INSTALL}, version 0.8 or newer"

@@ -47,10 +47,11 @@ def _raised(error: BaseException) -> list[Any]:
     kind = type(error)
     while kind.__module__ != "builtins":
         kind = kind.__base__ or Exception
+    own_name = "" if kind is type(error) else f"{type(error).__name__}: "
     try:
-        return ["raised", kind.__name__, str(error)]
+        return ["raised", kind.__name__, own_name + str(error)]
     except Exception:
-        return ["raised", kind.__name__, ""]
+        return ["raised", kind.__name__, own_name]
 
 
 class Candidate:

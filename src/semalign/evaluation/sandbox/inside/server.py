@@ -26,6 +26,7 @@ def main() -> None:
     confine.adopt_orphans()
     separate = _can_separate()
     preload.load()
+    seccomp.compiled()
     gc.freeze()
     wire.send(control, {"separate": separate})
     os.dup2(null, 2)

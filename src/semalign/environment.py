@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
 
-
-def command_line() -> str:
-    """The command that was typed, as far as it can be repeated."""
-    return " ".join(["semalign", *sys.argv[1:]])

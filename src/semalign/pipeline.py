@@ -11,7 +11,7 @@ import torch
 from .artifacts import key, read_json, write_json
 from .config import Run
 from .data import Batch, Example, Task, batches, encode, load_task, padding_token
-from .environment import command_line, environment
+from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
 from .methods import Method, MethodContext, Plan
@@ -55,7 +55,6 @@ def run(
     *,
     overrides: Sequence[str] = (),
     reporter: Reporter | None = None,
-    command: str | None = None,
 ) -> Path:
     """Run a configuration into a folder (`runs/<name>` by default) and return the folder.
 
@@ -96,7 +95,7 @@ def run(
         for name, result in trained.items():
             warnings += trouble(name, result.history.entries)
         record = make_record(
-            config, folder, rows, context, trained, adapted, warnings, command or command_line(), surroundings, started
+            config, folder, rows, context, trained, adapted, warnings, surroundings, started
         )
         write_report(folder, record)
     except BaseException as error:

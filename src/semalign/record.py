@@ -37,7 +37,6 @@ def make_record(
     trained: Mapping[str, "Trained"],
     adapted: "Trained | None",
     warnings: list[str],
-    command: str,
     environment: dict[str, Any],
     started: float,
 ) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def make_record(
     main = trained[config.method.name]
     return {
         "name": config.name,
-        "command": command,
+        "command": f"semalign run {folder / 'config.yaml'} --out {folder.path}-again",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
         "seconds": sum(cost["seconds"] for cost in costs),
         "peak_bytes": max(cost["peak_bytes"] for cost in costs),

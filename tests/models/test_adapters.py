@@ -69,6 +69,12 @@ def test_a_base_can_be_adapted_again():
     assert all(".2." in name for name, _ in trainable(again))
 
 
+def test_two_adapters_at_once_are_refused():
+    model, *_ = adapted()
+    with pytest.raises(AssertionError, match="unload it first"):
+        lora(model, [2])
+
+
 def test_the_seed_decides_the_first_values():
     first, second, other = (dict(trainable(lora(tiny(), [1], rank=3, seed=seed))) for seed in (5, 5, 6))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -105,6 +105,11 @@ def test_layers_that_do_not_exist_are_refused(layer):
         pass
 
 
+def test_sites_that_do_not_exist_are_refused():
+    with pytest.raises(UserError, match="Did you mean 'mlp_out'"), listen(tiny(), [Point("mlp_uot", 0)]):
+        pass
+
+
 def test_states_cannot_be_silenced():
     with pytest.raises(UserError, match="not a contribution"), silence(tiny(), [FINAL]):
         pass

@@ -1,5 +1,6 @@
 """Loading gives the model that was saved, or one line that says what is wrong."""
 
+import copy
 import json
 import shutil
 
@@ -107,6 +108,11 @@ def test_an_adapter_without_its_model_is_refused(folder):
     assert "PEFT adapter" in refusal(folder)
 
 
+def test_an_adapter_beside_the_model_is_refused(folder):
+    (folder / "adapter_config.json").write_text("{}")
+    assert "beside the model" in refusal(folder)
+
+
 def test_a_broken_configuration_is_refused(folder):
     (folder / "config.json").write_text("{")
     assert "configuration" in refusal(folder)
@@ -195,6 +201,14 @@ def other_tokenizer(n_token, **special):
 def test_a_tokenizer_of_another_model_is_refused(folder, tokenizer, says):
     tokenizer.save_pretrained(folder)
     assert says in refusal(folder)
+
+
+def test_added_tokens_without_a_row_are_reported(folder):
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.add_tokens([f"<image {i}>" for i in range(33)])
+    tokenizer.save_pretrained(folder)
+    with pytest.warns(UserWarning, match="2 added tokens have no row"):
+        assert load(str(folder)).n_token == 331
 
 
 def test_special_ids_beyond_the_tokenizer_are_refused(folder):

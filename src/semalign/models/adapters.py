@@ -33,6 +33,7 @@ def lora(
     """
     from peft import LoraConfig, get_peft_model
 
+    assert not hasattr(model.module, "peft_config"), f"{model.name} is adapted already; unload it first"
     if not layers:
         raise UserError(f"{model.name}: no layer to adapt; name at least one of 0 to {model.n_layer - 1}")
     check_layers(layers, model.n_layer, model.name)

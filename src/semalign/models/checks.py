@@ -21,6 +21,8 @@ def check_files(folder: Path) -> None:
         adapter = (folder / "adapter_config.json").is_file()
         what = "is a PEFT adapter without its model; give the merged model" if adapter else "has no config.json"
         raise UserError(f"{folder}: {what}; a model is a folder with config.json, weights and tokenizer")
+    if (folder / "adapter_config.json").is_file():  # transformers would apply it without a word
+        raise UserError(f"{folder}: holds an adapter beside the model; merge it into the weights, or move it out")
     for shard in _shards(folder):
         try:
             with safe_open(shard, framework="pt") as opened:

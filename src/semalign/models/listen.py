@@ -6,12 +6,12 @@ input; block_out is its output; FINAL is the state after the final norm, which t
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from .language_model import LanguageModel
 
 Site = Literal["attn_out", "mlp_out", "block_delta", "block_out", "final"]
@@ -118,6 +118,8 @@ def _routed(value: Tensor, *sources: Tensor) -> Tensor:
 
 
 def _module(model: LanguageModel, point: Point) -> nn.Module:
+    if point.site not in get_args(Site):
+        raise unknown("site", point.site, get_args(Site), model.name)
     if point.site == "final":
         return model.norm
     check_layers([point.layer], model.n_layer, f"{model.name}, site {point.site}")

@@ -1,0 +1,9 @@
+"""The report of a run: a Markdown card, a self-contained page, a summary for machines, a table for the terminal."""
+
+from .answer import answer
+from .page import write_report
+from .record import read_record
+from .summary import summary
+from .terminal import terminal_table
+
+__all__ = ["answer", "read_record", "summary", "terminal_table", "write_report"]

@@ -129,7 +129,7 @@ def _extra(record: Mapping[str, Any], names: Mapping[str, str], where: str) -> d
             if name in names:
                 raise UserError(f"{where}: no field '{source}'; fields found: {', '.join(record)}")
             continue
-        if not isinstance(record[source], kind):
+        if not isinstance(record[source], kind) or isinstance(record[source], bool):
             raise UserError(f"{where}: field '{source}' is {type(record[source]).__name__}, not what '{name}' must be")
         extra[name] = record[source]
     if "final" in extra:
@@ -141,5 +141,7 @@ def _extra(record: Mapping[str, Any], names: Mapping[str, str], where: str) -> d
 
 
 def _check_choices(extra: Mapping[str, Any], where: str) -> None:
+    if not all(isinstance(choice, str) for choice in extra.get("choices", ())):
+        raise UserError(f"{where}: 'choices' must be texts")
     if "gold" in extra and not 0 <= extra["gold"] < len(extra.get("choices", ())):
         raise UserError(f"{where}: 'gold' is {extra['gold']}, expected an index from 0 into 'choices'")

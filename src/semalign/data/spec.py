@@ -1,6 +1,6 @@
 """What a configuration says about a task: its source, its row counts, and how it is scored."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
@@ -117,7 +117,7 @@ class TaskSpec(Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _one_source(self) -> "TaskSpec":
         files = self.files()
         if self.benchmark and is_embedded(self.folder):
             raise ValueError("an embedded task takes no 'benchmark'; remove it")

@@ -35,8 +35,9 @@ def load(folder: Path | None, task: str) -> Loaded:
 def _row(record: dict[str, Any], task: str) -> Row:
     names = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
     identifier, prompt, solution, test, entry_point = (text_field(record, name, "HumanEval") for name in names)
-    turns = ({"role": "user", "content": request(prompt)}, {"role": "assistant", "content": f"{BEFORE_CODE}{prompt}"})
+    # The line end goes to the answer: tokenizers merge it with the indentation that follows.
+    opening = prompt.rstrip("\n")
+    turns = ({"role": "user", "content": request(prompt)}, {"role": "assistant", "content": f"{BEFORE_CODE}{opening}"})
     tests = f"{test}\ncheck({entry_point})"
-    return Row(
-        identifier, task, prompt, solution, turns, {"tests": tests, "entry_point": entry_point, "code_prefix": prompt}
-    )
+    extra = {"tests": tests, "entry_point": entry_point, "code_prefix": prompt}
+    return Row(identifier, task, opening, f"{prompt[len(opening) :]}{solution}", turns, extra)

@@ -29,7 +29,7 @@ def laten_splits(
     chosen = {split: lists[f"laten_{split}"] for split in ("extract", "align", "train")}
     if validation is None:
         listed = {row for ids in lists.values() for row in ids}
-        validation = [row for row in pool if row not in listed]
+        validation = sorted(row for row in pool if row not in listed)
     return {split: [pool[row] for row in ids] for split, ids in {**chosen, "validation": validation}.items()}
 
 

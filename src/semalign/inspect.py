@@ -12,9 +12,10 @@ from .data import load_task
 from .errors import UserError, unknown
 from .methods import MethodContext, Plan
 from .methods.semalign import SemAlign
-from .models import save_plain, shared_tokens
+from .models import check_tokenizers, save_plain, shared_tokens
 from .models import shrink as shrink_model
-from .pipeline import EXTRACT_BATCH, encode_rows, extract_batches, load_model, pick_device
+from .pipeline import EXTRACT_BATCH, extract_batches, load_model, pick_device
+from .results import encode_rows
 
 WAYS = ("attribution", "even")
 
@@ -89,5 +90,8 @@ def _plan(run: Run) -> Plan:
         raise UserError(f"method '{run.method.name}' pairs no layers; take a configuration with method 'semalign'")
     teacher, extract = _teacher_rows(run)
     student = load_model(run, run.student, pick_device(run.device))
+    check_tokenizers(teacher, student)
     tokens = shared_tokens(teacher, student)
-    return run.method.plan(MethodContext(teacher=teacher, student=student, tokens=tokens, extract=extract, seed=run.seed))
+    return run.method.plan(
+        MethodContext(teacher=teacher, student=student, tokens=tokens, extract=extract, seed=run.seed)
+    )

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +9,32 @@ import torch
 
 from .artifacts import key, read_json, write_json
 from .config import Run
-from .data import Batch, Example, Task, batches, encode, load_task, padding_token
+from .data import Batch, batches, load_task, padding_token
 from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
 from .methods import Method, MethodContext, Plan
 from .methods.sft import SFT
-from .models import LanguageModel, load, load_adapter, lora, merge, save_adapter, save_plain, shared_tokens, unload
+from .models import (
+    LanguageModel,
+    check_tokenizers,
+    load,
+    load_adapter,
+    lora,
+    merge,
+    save_adapter,
+    save_plain,
+    shared_tokens,
+    unload,
+)
 from .progress import Reporter
 from .record import make_record
+from .results import Rows, Trained, encode_rows
 from .run_folder import RunFolder
 from .training import History, train
 from .training.watch import trouble
 
 EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The tasks of a run, and their rows as tokens by split."""
-
-    tasks: list[Task]
-    examples: dict[str, dict[str, list[Example]]]
-    """By split, then by task."""
-
-    def split(self, name: str) -> list[Example]:
-        """The rows of a split, task after task."""
-        return [example for examples in self.examples.get(name, {}).values() for example in examples]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What one method did."""
-
-    label: str
-    method: Method
-    plan: Plan
-    history: History
 
 
 def run(
@@ -70,6 +58,7 @@ def run(
     tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.data.tasks]
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
+    check_tokenizers(teacher, student)
     tokens = shared_tokens(teacher, student)
     rows = encode_rows(config, tasks, student)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
@@ -94,9 +83,7 @@ def run(
         }
         for name, result in trained.items():
             warnings += trouble(name, result.history.entries)
-        record = make_record(
-            config, folder, rows, context, trained, adapted, warnings, surroundings, started
-        )
+        record = make_record(config, folder, rows, context, trained, adapted, warnings, surroundings, started)
         write_report(folder, record)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
@@ -104,18 +91,6 @@ def run(
         raise
     folder.set_status("done")
     return folder.path
-
-
-def encode_rows(config: Run, tasks: list[Task], model: LanguageModel) -> Rows:
-    """Rows as tokens; the splits a run trains or looks at. Test rows are encoded for their counts."""
-    examples: dict[str, dict[str, list[Example]]] = {}
-    for task in tasks:
-        for split, split_rows in task.splits.items():
-            encoded = encode(
-                split_rows, model.tokenizer, template=config.data.template, max_length=config.data.max_length
-            )
-            examples.setdefault(split, {})[task.name] = encoded
-    return Rows(tasks, examples)
 
 
 def pick_device(name: str) -> torch.device:
@@ -185,7 +160,9 @@ def _before(
         if before.reason:
             warnings.append(f"{task}: not scored ({before.reason})")
         if before.score is not None and above.score is not None and above.score <= before.score:
-            warnings.append(f"{task}: the teacher ({above.score:.3f}) is not better than the student ({before.score:.3f})")
+            warnings.append(
+                f"{task}: the teacher ({above.score:.3f}) is not better than the student ({before.score:.3f})"
+            )
         elif above.score is None and above.bits_per_byte >= before.bits_per_byte:
             warnings.append(
                 f"{task}: the teacher ({above.bits_per_byte:.3f} bits per byte) is not better than the student "
@@ -201,9 +178,7 @@ def _before(
     return warnings
 
 
-def _adapt_teacher(
-    config: Run, rows: Rows, teacher: LanguageModel, folder: RunFolder, reporter: Reporter
-) -> Trained:
+def _adapt_teacher(config: Run, rows: Rows, teacher: LanguageModel, folder: RunFolder, reporter: Reporter) -> Trained:
     """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
     tokens = shared_tokens(teacher, teacher)
     context = MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), seed=config.seed)
@@ -272,5 +247,3 @@ def write_report(folder: RunFolder, record: dict[str, Any]) -> None:
     write_json(folder / "record.json", record)
     write_json(folder / "summary.json", summary(record))
     write(folder.path)
-
-

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .basis.cosine import Cosine
 from .basis.input_side import InputSide
 from .basis.quality import reconstruction
 from .basis.random import Random
-from .config import Run
+from .config import ModelConfig, Run
 from .data import counts
 from .evaluation import (
     TaskScore,
@@ -20,11 +20,10 @@ from .evaluation import (
     paired_difference,
 )
 from .methods import MethodContext
+from .models import LanguageModel
+from .results import Rows, Trained
 from .run_folder import RunFolder
 from .strategy import Strategy
-
-if TYPE_CHECKING:
-    from .pipeline import Rows, Trained
 
 PAPER = {"name": "SemAlign", "source": "Gu, Aleti, Chen, Zhang 2025, arXiv:2510.24208"}
 
@@ -32,10 +31,10 @@ PAPER = {"name": "SemAlign", "source": "Gu, Aleti, Chen, Zhang 2025, arXiv:2510.
 def make_record(
     config: Run,
     folder: RunFolder,
-    rows: "Rows",
+    rows: Rows,
     context: MethodContext,
-    trained: Mapping[str, "Trained"],
-    adapted: "Trained | None",
+    trained: Mapping[str, Trained],
+    adapted: Trained | None,
     warnings: list[str],
     environment: dict[str, Any],
     started: float,
@@ -55,8 +54,8 @@ def make_record(
         "peak_bytes": max(cost["peak_bytes"] for cost in costs),
         "config": config.to_yaml(),
         "environment": environment,
-        "student": {"model": config.student.model, "n_layer": context.student.n_layer, "width": context.student.width},
-        "teacher": {"model": config.teacher.model, "n_layer": context.teacher.n_layer, "width": context.teacher.width},
+        "student": _model(config.student, context.student),
+        "teacher": _model(config.teacher, context.teacher),
         "reference": reference,
         "tasks": [_task(task.name, rows, scores["student"]) for task in rows.tasks],
         "models": _models(config, trained, adapted),
@@ -74,6 +73,16 @@ def make_record(
         "warnings": [*warnings, *_unhelped(outcomes, config)],
         "citations": _citations(config),
         "notes": [note for task in rows.tasks for note in task.notes],
+    }
+
+
+def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
+    return {
+        "model": part.model,
+        "n_layer": model.n_layer,
+        "width": model.width,
+        "parameters": model.module.num_parameters(exclude_embeddings=False),
+        "trust_remote_code": part.trust_remote_code,
     }
 
 
@@ -104,14 +113,14 @@ def _score(score: TaskScore, seed: int) -> dict[str, Any]:
     }
 
 
-def _task(name: str, rows: "Rows", scores: Mapping[str, TaskScore]) -> dict[str, Any]:
+def _task(name: str, rows: Rows, scores: Mapping[str, TaskScore]) -> dict[str, Any]:
     metric = scores[name].metric if scores[name].score is not None else "byte_probability"
     splits = {split: counts(examples[name]) for split, examples in rows.examples.items() if name in examples}
     return {"name": name, "metric": metric, "rows": splits}
 
 
-def _models(config: Run, trained: Mapping[str, "Trained"], adapted: "Trained | None") -> list[dict[str, Any]]:
-    def entry(key: str, label: str, role: str, result: "Trained | None") -> dict[str, Any]:
+def _models(config: Run, trained: Mapping[str, Trained], adapted: Trained | None) -> list[dict[str, Any]]:
+    def entry(key: str, label: str, role: str, result: Trained | None) -> dict[str, Any]:
         return {
             "key": key,
             "label": label,
@@ -158,7 +167,7 @@ def _unhelped(outcomes: Mapping[str, dict], config: Run) -> list[str]:
     return [f"{main}: the mean score is not above the LoRA-SFT control ({difference.value:+.3f})"]
 
 
-def _attribution(config: Run, context: MethodContext, main: "Trained") -> dict[str, Any] | None:
+def _attribution(config: Run, context: MethodContext, main: Trained) -> dict[str, Any] | None:
     if main.plan.scores is None:
         return None
     attribution = getattr(config.method, "attribution", None)
@@ -171,7 +180,7 @@ def _attribution(config: Run, context: MethodContext, main: "Trained") -> dict[s
     }
 
 
-def _pairing(config: Run, context: MethodContext, main: "Trained") -> dict[str, Any] | None:
+def _pairing(config: Run, context: MethodContext, main: Trained) -> dict[str, Any] | None:
     if not main.plan.pairs:
         return None
     return {
@@ -182,7 +191,7 @@ def _pairing(config: Run, context: MethodContext, main: "Trained") -> dict[str, 
     }
 
 
-def _basis(config: Run, folder: RunFolder, context: MethodContext, main: "Trained") -> dict[str, Any] | None:
+def _basis(config: Run, folder: RunFolder, context: MethodContext, main: Trained) -> dict[str, Any] | None:
     """The map's quality, and the paper's Fig. 2 for both models with its controls."""
     if main.plan.map is None:
         return None
@@ -205,5 +214,7 @@ def _citations(config: Run) -> list[dict[str, str]]:
         if strategy.source and strategy.source not in ("control", "user"):
             found.setdefault(strategy.source, strategy.name)
         for value in vars(strategy).values():
-            pending += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Strategy)]
+            pending += [
+                item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Strategy)
+            ]
     return [{"name": name, "source": source} for source, name in found.items()]

@@ -51,10 +51,11 @@ def _row(record: dict[str, Any], task: str) -> Row:
         user = request(f"{record['text']}\n{code.split(':')[0]}")
         tests = "\n".join([*filter(None, [record["test_setup_code"]]), *asserts])
         extra = {"tests": tests, "entry_point": _entry_point(code, "\n".join(asserts))}
+        # Spaces before the line end would merge with it where the text ends, and so differ in training and generation.
         return Row(
             f"mbpp_{record['task_id']}",
             task,
-            f"{user}\n",
+            f"{user.rstrip()}\n",
             f"{BEFORE_CODE}{code}",
             ({"role": "user", "content": user},),
             extra,

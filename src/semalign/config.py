@@ -1,6 +1,6 @@
 """A run as a value: strict configuration from YAML or Python, with errors that say where and what was probably meant."""
 
-import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,11 +9,15 @@ import pydantic
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
-from .data import TaskSpec
+from .data import SPLITS, TaskSpec
 from .errors import UserError, suggestion
 from .methods import Method
+from .paths import expand
 from .strategy import build
 from .training import TrainingOptions
+
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names become folders
 
 
 class _Part(BaseModel):
@@ -27,6 +31,9 @@ def _method(value: Any) -> Method:
 def _controls(value: Any) -> dict[str, Method]:
     """A list of methods, or a mapping from the names they get in tables to methods."""
     if isinstance(value, Mapping):
+        wrong = [key for key in value if not re.fullmatch(NAME, str(key))]
+        if wrong:
+            raise UserError(f"controls: '{wrong[0]}' is no name for a control; use letters, digits, '.', '_' and '-'")
         return {str(key): build("method", method, f"controls.{key}") for key, method in value.items()}
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise UserError(f"controls: expected a list of methods or a mapping from names to methods, got {value!r}")
@@ -86,7 +93,7 @@ class EvaluationConfig(_Part):
 class Run(_Part):
     """Everything that defines a run. Two runs with equal values give equal results on one machine."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     teacher: TeacherConfig
     student: ModelConfig
     data: DataConfig
@@ -104,7 +111,9 @@ class Run(_Part):
         reserved = {"student", "teacher", "teacher_adapted", self.method.name}
         taken = sorted(reserved & set(self.controls))
         if taken:
-            raise UserError(f"controls: the name '{taken[0]}' is taken; give the control another: 'controls: {{NAME: METHOD}}'")
+            raise UserError(
+                f"controls: the name '{taken[0]}' is taken; give the control another: 'controls: {{NAME: METHOD}}'"
+            )
         return self
 
     @property
@@ -118,6 +127,14 @@ class Run(_Part):
         local = (self.root / name).resolve()
         is_folder = name.startswith((".", "/")) or (local.is_dir() and not name.startswith("embedded:"))
         return str(local) if is_folder else name
+
+    @property
+    def tasks(self) -> list[TaskSpec]:
+        """The task specifications with `~` and `$VARIABLES` in their paths filled in."""
+        return [
+            task.model_copy(update={part: expand(path) for part in ("folder", *SPLITS) if (path := getattr(task, part))})
+            for task in self.data.tasks
+        ]
 
     def plain(self) -> dict[str, Any]:
         """The run as plain values; `Run(**run.plain())` is the same run."""
@@ -134,7 +151,9 @@ class Run(_Part):
     def make(cls, values: Mapping[str, Any], where: str = "configuration") -> "Run":
         """Validate plain values; every mistake becomes one UserError that starts with `where`."""
         if not isinstance(values, Mapping):
-            raise UserError(f"{where}: expected a mapping with teacher, student, data and method, got {type(values).__name__}")
+            raise UserError(
+                f"{where}: expected a mapping with teacher, student, data and method, got {type(values).__name__}"
+            )
         try:
             return cls(**{str(key): value for key, value in values.items()})
         except pydantic.ValidationError as error:
@@ -145,32 +164,22 @@ class Run(_Part):
         """Read a YAML file; `overrides` are `training.epochs=3` and win over the file."""
         path = Path(path)
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise UserError(f"{path}: no such configuration file") from None
         except IsADirectoryError:
             raise UserError(f"{path}: is a folder; name a YAML file in it") from None
         except UnicodeDecodeError:
             raise UserError(f"{path}: not a UTF-8 text file") from None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f" line {mark.line + 1}" if mark else ""
-            raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        values = _load_yaml(text, str(path))
         if not isinstance(values, dict):
             raise UserError(f"{path}: expected a mapping with teacher, student, data and method")
         values.setdefault("root", str(path.resolve().parent))
         for override in overrides:
             _set(values, override)
         return cls.make(values, str(path))
-
-
-def expand(name: str) -> str:
-    """`~` and `$VARIABLES` filled in; a variable that is not set is an error."""
-    filled = os.path.expanduser(os.path.expandvars(name))
-    if "$" in filled:
-        variable = filled.split("$", 1)[1].split("/")[0].strip("{}")
-        raise UserError(f"'{name}' needs the environment variable {variable}, which is not set")
-    return filled
 
 
 def _set(values: dict[str, Any], override: str) -> None:
@@ -186,7 +195,27 @@ def _set(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise UserError(f"--set {override}: '{parent}' is not a mapping")
         place = inner
-    place[last] = yaml.safe_load(text)
+    place[last] = _load_yaml(text, f"--set {override}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where a key that comes twice is an error, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                raise yaml.MarkedYAMLError(problem=f"the key '{key}' comes twice", problem_mark=node.value[i][0].start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        line = f" line {mark.line + 1}" if mark and "\n" in text else ""
+        raise UserError(f"{where}{line}: not valid YAML ({problem or str(error).partition(chr(10))[0]})") from None
 
 
 def _first(error: pydantic.ValidationError) -> str:
@@ -195,16 +224,27 @@ def _first(error: pydantic.ValidationError) -> str:
     place = [str(part) for part in problem["loc"]]
     if problem["type"] == "extra_forbidden":
         known = _fields_at(Run, problem["loc"][:-1])
-        owner = ".".join(place[:-1]) or "a run"
-        return f"'{owner}' takes no '{place[-1]}'. {suggestion(place[-1], known)}"
+        return f"{_owner(place)} takes no '{place[-1]}'. {suggestion(place[-1], known)}"
     if problem["type"] == "missing":
-        owner = ".".join(place[:-1]) or "a run"
-        return f"'{owner}' needs '{place[-1]}'"
-    message = problem["msg"].removeprefix("Value error, ")
+        return f"{_owner(place)} needs '{place[-1]}'"
+    message = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         prefix = ".".join(place)
         return message if not prefix or message.startswith(prefix) else f"{prefix}: {message}"
     return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
+
+
+_WORDS = {  # where pydantic speaks of its own classes
+    "model_type": "expected a mapping",
+    "tuple_type": "expected a list",
+    "dict_type": "expected a mapping",
+    "path_type": "expected a path",
+    "too_short": "must not be empty",
+}
+
+
+def _owner(place: Sequence[str]) -> str:
+    return f"'{'.'.join(place[:-1])}'" if len(place) > 1 else "a run"
 
 
 def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
@@ -227,5 +267,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
-
-

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 Split = Literal["extract", "align", "train", "validation", "test"]
-Score = Literal["multiple_choice", "exact_match", "passes_tests"]
+Score = Literal["multiple_choice", "exact_match", "passes_tests", "likelihood"]
 Benchmark = Literal["gsm8k", "mmlu", "mbpp", "humaneval"]
 SPLITS: tuple[Split, ...] = ("extract", "align", "train", "validation", "test")
 EMBEDDED = "embedded:"

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, unknown
-from ..paths import expand
 from .benchmarks import load_benchmark
 from .hub import read_hub
 from .jsonl import read_rows
@@ -72,14 +71,14 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
 
 def _load(spec: TaskSpec, root: Path) -> Loaded:
     if spec.benchmark is not None:
-        return load_benchmark(spec.benchmark, None if spec.folder is None else root / expand(spec.folder), spec.name)
+        return load_benchmark(spec.benchmark, None if spec.folder is None else root / spec.folder, spec.name)
     if spec.hub is not None:
         return Loaded(read_hub(spec.hub, task=spec.name, fields=spec.fields.given()))
     if is_embedded(spec.folder):
         return _embedded(spec)
     if spec.folder is not None:
-        return Loaded(_folder(root / expand(spec.folder), spec))
-    paths = {split: root / expand(path) for split, path in spec.files().items()}
+        return Loaded(_folder(root / spec.folder, spec))
+    paths = {split: root / path for split, path in spec.files().items()}
     return Loaded(_files(paths, spec))
 
 

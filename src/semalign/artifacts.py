@@ -1,9 +1,11 @@
 """Files of a run: JSON and safetensors, written whole or not at all, under keys made from content."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,42 +18,76 @@ from .errors import UserError
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _disk_error(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp lets nobody else read
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that becomes `path` when the block ends well (an older `path` is replaced)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
+    """A temporary folder beside `path` that becomes `path` when the block ends well (an older folder is replaced)."""
+    if path.is_file():
+        raise UserError(f"{path}: is a file, not a folder; choose another name")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        try:
+            yield temporary
+            temporary.chmod(0o755)  # mkdtemp lets nobody else in
+            _take_place(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Put one folder in another's place; the older one comes back where that fails."""
+    if not path.exists():
         os.replace(temporary, path)
-    except OSError as error:
-        raise _disk_error(error, path) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        return
+    older = temporary.with_suffix(".old")
+    os.replace(path, older)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(older, path)
+        raise
+    shutil.rmtree(older)
 
 
-def _disk_error(error: OSError, path: Path) -> Exception:
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
-        return UserError(f"{path}: no disk space left; free some or choose another --out folder (finished stages are kept)")
-    if error.errno in (13, 30):  # EACCES, EROFS
-        return UserError(f"{path}: cannot be written ({error.strerror}); choose another --out folder")
-    return error
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """What a disk refuses, as the user's one line; every other error as it is."""
+    try:
+        yield
+    except Exception as error:
+        number = _error_number(error)
+        if number in FULL:
+            line = f"{path}: no disk space left; free some or choose another --out folder (finished stages are kept)"
+            raise UserError(line) from error
+        if number in CLOSED:
+            line = f"{path}: cannot be written ({os.strerror(number)}); choose another --out folder"
+            raise UserError(line) from error
+        raise
+
+
+def _error_number(error: Exception) -> int | None:
+    """The system's number of an error; libraries written in Rust (safetensors) only put it in their text."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,7 +96,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted-as-given keys, numpy and torch scalars as numbers, no NaN."""
+    """Write JSON with keys in the given order, numpy and torch scalars as numbers, no NaN."""
     write_text(path, json.dumps(value, indent=1, default=_number, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -79,6 +115,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} line {error.lineno}: not valid JSON ({error.msg})") from None
 

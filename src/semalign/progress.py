@@ -5,14 +5,22 @@ import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 Advance = Callable[[int, int], None]
 """Called with how many units are done, and how many there are."""
 
 
 class Reporter:
-    """Bars on a terminal, one line a stage elsewhere (or with `plain`), nothing with `quiet`. Everything goes to standard error."""
+    """Bars on a terminal, one line a stage elsewhere (or with `plain`), nothing with `quiet`; all on standard error."""
 
     def __init__(self, *, plain: bool = False, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)

@@ -1,7 +1,8 @@
 """Strategies: frozen dataclasses that are their own configuration, found by importing the files of their kind.
 
-A *kind* is a package with one abstract class (`Pairing`, `Basis`, ...). A strategy is one file in it: a frozen keyword-only dataclass
-that names itself in its class statement, `class Depth(Pairing, name="depth")`. Nothing else has to be edited for it to be found.
+A *kind* is a package with one abstract class (`Pairing`, `Basis`, ...). A strategy is one file in it: a frozen
+keyword-only dataclass that names itself in its class statement, `class Depth(Pairing, name="depth")`. Nothing else has
+to be edited for it to be found.
 """
 
 import dataclasses
@@ -11,7 +12,8 @@ import pkgutil
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from math import isfinite
+from typing import Any, ClassVar, TypeVar
 
 import pydantic
 
@@ -26,11 +28,13 @@ PACKAGES = {
 }
 KINDS = tuple(PACKAGES)
 
+Same = TypeVar("Same", bound="Strategy")
+
 _REGISTRY: dict[str, dict[str, "type[Strategy]"]] = {kind: {} for kind in KINDS}
 
 
 class Strategy:
-    """One exchangeable part: its fields are its configuration, one public method is its behaviour, `source` says where it is from."""
+    """One exchangeable part: its fields are its configuration, one public method is what it does, `source` cites it."""
 
     kind: ClassVar[str]
     name: ClassVar[str]
@@ -41,20 +45,28 @@ class Strategy:
         if kind is not None:
             cls.kind = kind
         if name is not None:
-            known = _REGISTRY[cls.kind].get(name)
-            if known is not None and known.__module__ != cls.__module__:
-                raise ValueError(f"two strategies of kind {cls.kind} are named '{name}': {known.__module__}, {cls.__module__}")
             cls.name = name
-            _REGISTRY[cls.kind][name] = cls
+            _register(cls)
 
     def spec(self) -> dict[str, Any]:
         """The plain mapping that `build` turns back into this object."""
         values = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(typing.cast(Any, self))}
         return {"name": self.name, **values}
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: Same, **changes: Any) -> Same:
         """A copy with some fields changed."""
         return dataclasses.replace(typing.cast(Any, self), **changes)
+
+
+def _register(cls: type[Strategy]) -> None:
+    known = _REGISTRY[cls.kind].setdefault(cls.name, cls)
+    if _place(known) != _place(cls):
+        raise ValueError(f"two strategies of kind {cls.kind} are named '{cls.name}': {_place(known)}, {_place(cls)}")
+    _REGISTRY[cls.kind][cls.name] = cls  # a reloaded module brings its class again
+
+
+def _place(cls: type[Strategy]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _plain(value: Any) -> Any:
@@ -83,46 +95,77 @@ def summary(strategy: "type[Strategy]") -> str:
 def build(kind: str, given: Any, where: str = "") -> Any:
     """The strategy that a configuration names: `'depth'`, `{'name': 'critical', 'count': 2}` or a ready object.
 
-    Unknown names, unknown fields and values of the wrong type raise UserError with the place and the nearest name.
+    Unknown names, unknown or missing fields and values of the wrong type raise UserError with the place and the nearest
+    name.
     """
-    if isinstance(given, Strategy):
-        return given
     prefix = f"{where}: " if where else ""
+    if isinstance(given, Strategy):
+        if given.kind != kind:
+            raise UserError(f"{prefix}expected a {kind}, got the {given.kind} '{given.name}'")
+        return given
     values = {"name": given} if isinstance(given, str) else given
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise UserError(f"{prefix}expected the name of a {kind} or a mapping with 'name', got {given!r}")
     known = available(kind)
-    cls = known.get(values["name"])
-    if cls is None:
+    if values["name"] not in known:
         raise unknown(kind, values["name"], known, where)
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: hints[field.name] for field in dataclasses.fields(typing.cast(Any, cls)) if field.init}
-    arguments = {}
-    for key, value in values.items():
-        if key == "name":
-            continue
-        if key not in fields:
-            raise UserError(f"{prefix}{kind} '{cls.name}' takes no '{key}'. {suggestion(key, fields)}")
-        arguments[key] = _convert(fields[key], value, f"{where}.{key}" if where else key)
+    cls = known[values["name"]]
+    arguments = _arguments(cls, {key: value for key, value in values.items() if key != "name"}, where)
     try:
         return cls(**arguments)
     except UserError as error:
         raise UserError(f"{prefix}{kind} '{cls.name}': {error}") from None
 
 
+def _arguments(cls: type[Strategy], values: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Values of the right type for the fields of a strategy; every field without a default must be there."""
+    prefix = f"{where}: " if where else ""
+    fields = dataclasses.fields(typing.cast(Any, cls))
+    for key in values:
+        if key not in [field.name for field in fields]:
+            near = suggestion(str(key), [field.name for field in fields])
+            raise UserError(f"{prefix}{cls.kind} '{cls.name}' takes no '{key}'. {near}")
+    for field in fields:
+        if field.default is field.default_factory is dataclasses.MISSING and field.name not in values:
+            raise UserError(f"{prefix}{cls.kind} '{cls.name}' needs '{field.name}'")
+    hints = typing.get_type_hints(cls, include_extras=True)  # extras: the bounds of Annotated[int, Field(ge=1)]
+    return {key: _convert(hints[key], value, f"{where}.{key}" if where else key) for key, value in values.items()}
+
+
 def _convert(annotation: Any, value: Any, where: str) -> Any:
-    if inspect.isclass(annotation) and issubclass(annotation, Strategy):
-        return build(annotation.kind, value, where)
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        kinds = [a for a in arguments if inspect.isclass(a) and issubclass(a, Strategy)]
-        if kinds and value is not None:
-            return build(kinds[0].kind, value, where)
-    if origin is tuple and arguments and inspect.isclass(arguments[0]) and issubclass(arguments[0], Strategy):
+    members = typing.get_args(annotation)
+    if kind := _kind_of(annotation):
+        return None if value is None and type(None) in members else build(kind, value, where)
+    if typing.get_origin(annotation) is tuple and (kind := _kind_of(members[0])):
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise UserError(f"{where}: expected a list, got {value!r}")
-        return tuple(build(arguments[0].kind, item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(build(kind, item, f"{where}[{i}]") for i, item in enumerate(value))
+    return _validated(annotation, value, where)
+
+
+def _kind_of(annotation: Any) -> str | None:
+    """The kind of a field that holds a strategy, `Basis` or `Basis | None`."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if is_union else (annotation,)
+    return next((m.kind for m in members if inspect.isclass(m) and issubclass(m, Strategy)), None)
+
+
+def _validated(annotation: Any, value: Any, where: str) -> Any:
+    """A plain value, checked and converted by pydantic; of its complaints the first, with the index of the item."""
+    if isinstance(value, bool) and bool not in (annotation, *typing.get_args(annotation)):
+        raise UserError(f"{where}: {value} is not a possible value")
     try:
-        return pydantic.TypeAdapter(annotation).validate_python(value)
+        checked = pydantic.TypeAdapter(annotation).validate_python(value)
     except pydantic.ValidationError as error:
-        raise UserError(f"{where}: {error.errors()[0]['msg'].lower()}, got {value!r}") from None
+        raise _complaint(error, annotation, where) from None
+    if isinstance(checked, float) and not isfinite(checked):
+        raise UserError(f"{where}: input should be a finite number, got {value!r}")
+    return checked
+
+
+def _complaint(error: pydantic.ValidationError, annotation: Any, where: str) -> UserError:
+    first = error.errors()[0]
+    if first["type"] == "literal_error" and typing.get_origin(annotation) is typing.Literal:
+        return unknown("value", str(first["input"]), typing.get_args(annotation), where)
+    place = where + "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+    return UserError(f"{place}: {first['msg'].lower()}, got {first['input']!r}")

@@ -26,10 +26,10 @@ class Attribution(Strategy, abc.ABC, kind="attribution"):
         """One score a layer in float64 on the CPU; comparable between layers of one model only."""
 
 
-def answer_loss(model: LanguageModel, hidden: Float[Tensor, "b pos d"], batch: Batch) -> Float[Tensor, "b"]:
+def answer_loss(model: LanguageModel, hidden: Float[Tensor, "b pos d"], batch: Batch) -> Float[Tensor, " b"]:
     """Cross-entropy of the answer in nats a token, averaged within each example, from the final normed states."""
-    totals = torch.zeros(hidden.shape[0], dtype=torch.float32, device=hidden.device)
-    logits = model.logits(hidden[batch.mask]).float()
+    logits = model.logits(hidden[batch.mask])
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     losses = torch.nn.functional.cross_entropy(logits, batch.targets[batch.mask], reduction="none")
     owner = batch.mask.nonzero()[:, 0]
-    return totals.index_add(0, owner, losses.to(totals.dtype)) / batch.mask.sum(1).clamp(min=1)
+    return losses.new_zeros(hidden.shape[0]).index_add(0, owner, losses) / batch.mask.sum(1).clamp(min=1)

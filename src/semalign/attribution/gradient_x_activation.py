@@ -17,8 +17,9 @@ from .base import Attribution, answer_loss
 class GradientXActivation(Attribution, name="gradient_x_activation"):
     """The paper's attribution: |gradient x activation| of each layer's output, all layers from one backward.
 
-    score_l = mean over examples of the sum over answer tokens and channels. With `aggregation: signed` the last layer of a network
-    with an RMS norm on top scores 0 by construction (the loss does not depend on the scale of its state): rank by `absolute` or `l2`.
+    score_l = mean over examples of the sum over answer tokens and channels. At the site `block_out` the last layer of a
+    network with an RMS norm on top has the signed sum 0 by construction (the loss does not depend on the scale of its
+    state): rank by `absolute` or `l2` there.
     Source: Gu et al. 2025, arXiv:2510.24208, section 3; the aggregation over tokens and channels is ours.
     """
 

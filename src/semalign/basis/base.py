@@ -2,12 +2,13 @@
 
 import abc
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..linalg.gram import check_finite
 from ..models import LanguageModel
 from ..strategy import Strategy
 
@@ -49,6 +50,9 @@ class SemanticMap:
     """Condition number of the student's basis; inf means that it is rank deficient."""
     unit: bool = True
 
+    def __post_init__(self) -> None:
+        check_finite(self.matrix)
+
     def __call__(self, h: Float[Tensor, "*batch d_t"]) -> Float[Tensor, "*batch d_s"]:
         """The student state that means what h means; float32 statistics, result in h's dtype."""
         state = h.float()
@@ -61,8 +65,13 @@ class SemanticMap:
 class Basis(Strategy, abc.ABC, kind="basis"):
     """How teacher states are mapped to student states."""
 
-    recovers: ClassVar[str]
-    """What a contract test plants and finds: 'itself' (one model on both sides gives its own direction back), 'logits', or 'nothing' (a control)."""
+    recovers: ClassVar[Literal["logits", "direction", "itself", "nothing"]]
+    """What a contract test plants and finds.
+
+    'logits': the student state that reads like the teacher's, for any two heads. 'direction': the same up to scale,
+    where both heads are tight frames (W^T W a multiple of the identity, rows of one length). 'itself': one model on
+    both sides gives the state back, two models promise nothing. 'nothing': a control.
+    """
 
     @abc.abstractmethod
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float64
 from torch import Tensor
 
 from ..linalg.gram import condition_number, cross_gram, gram_factor, row_blocks
@@ -35,7 +35,8 @@ class Cosine(Basis, name="cosine"):
         matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64, device=teacher.head.device)
         for rows in row_blocks(teacher.head.shape[0]):
             matrix.addmm_(bases[1].rows(rows).T, bases[0].rows(rows))
-        return SemanticMap(matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition_number(bases[1].gram))
+        condition = condition_number(bases[1].gram)
+        return SemanticMap(matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition)
 
 
 class _Output:
@@ -43,18 +44,15 @@ class _Output:
 
     def __init__(self, side: Vocabulary, options: Cosine) -> None:
         self.side, self.options = side, options
-        self.mean = side.head.double().mean(0) if options.center else 0.0
-        self.gram = cross_gram(side.head, side.head)
-        if options.center:
-            self.gram -= side.head.shape[0] * torch.outer(self.mean, self.mean)
-        if options.fold_final_norm:
-            gain = side.gain.double()
-            self.gram = self.gram * torch.outer(gain, gain)
+        n_token, width = side.head.shape
+        zeros, ones = (make(width, dtype=torch.float64, device=side.head.device) for make in (torch.zeros, torch.ones))
+        self.mean = side.head.sum(0, dtype=torch.float64) / n_token if options.center else zeros
+        self.gain = side.gain.double() if options.fold_final_norm else ones
+        centred = cross_gram(side.head, side.head) - n_token * torch.outer(self.mean, self.mean)
+        self.gram = centred * torch.outer(self.gain, self.gain)
         self.factor = gram_factor(self.gram, options.ridge)
 
-    def rows(self, rows: slice) -> Float[Tensor, "n d"]:
-        head = self.side.head[rows].double() - self.mean
-        if self.options.fold_final_norm:
-            head = head * self.side.gain.double()
+    def rows(self, rows: slice) -> Float64[Tensor, "n d"]:
+        head = (self.side.head[rows].double() - self.mean) * self.gain
         basis = torch.cholesky_solve(head.T, self.factor).T
         return torch.nn.functional.normalize(basis, dim=-1) if self.options.unit_norm else basis

@@ -13,13 +13,13 @@ class Identity(Basis, name="identity"):
     """No map: teacher states are compared with student states as they are; needs equal widths."""
 
     source = "control"
-    recovers = "logits"
+    recovers = "itself"
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
         if teacher.width != student.width:
             raise UserError(
-                f"basis 'identity' needs equal widths, but the teacher has {teacher.width} and the student {student.width}; "
-                "use 'logit' or 'cosine'"
+                f"basis 'identity' needs equal widths, but the teacher has {teacher.width} and the student "
+                f"{student.width}; use 'logit' or 'cosine'"
             )
         matrix = torch.eye(student.width, device=teacher.head.device)
         return SemanticMap(matrix=matrix, n_token=teacher.head.shape[0], condition=1.0, unit=False)

@@ -10,9 +10,10 @@ from .base import Basis, SemanticMap, Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Logit(Basis, name="logit"):
-    """Keeps logits: M = pinv(W_S) W_T, the student state whose logits are closest to the teacher's (least squares over tokens).
+    """Keeps logits: M = pinv(W_S) W_T, the student state whose logits are closest to the teacher's.
 
-    With one model on both sides it is the identity. Source: Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer.
+    Closest by least squares over tokens; with one model on both sides it is the identity.
+    Source: Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer.
     """
 
     source = "Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer only"

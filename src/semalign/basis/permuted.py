@@ -10,7 +10,7 @@ from .cosine import Cosine
 
 @dataclass(frozen=True, kw_only=True)
 class Permuted(Basis, name="permuted"):
-    """A control: another map with the teacher's tokens shuffled, so that every statistic stays and every meaning is lost."""
+    """A control: another map with the teacher's tokens shuffled: every statistic stays and every meaning is lost."""
 
     source = "control"
     recovers = "nothing"

@@ -1,4 +1,4 @@
-"""How good a semantic map is: what survives it, per layer, and whether the mapped state still says what the teacher says."""
+"""How good a semantic map is: what survives it, per layer, and whether a mapped state says what the teacher says."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import cosine_similarity
 
 from ..data import Batch
 from ..models import LanguageModel, Point, Site, listen
@@ -24,14 +24,15 @@ def agreement(
 ) -> dict[str, Any]:
     """Does the mapped final state, read through the student's head, predict what the teacher predicts?
 
-    Over answer positions and shared tokens: `top1` and `top5` are the shares of positions where the teacher's best token is the mapped
-    state's best, or among its five best, in [0, 1]; `row_correlation` is the mean correlation of the two rows of logits.
+    Over answer positions and shared tokens: `agreement_top1` and `agreement_top5` are the shares of positions where the
+    teacher's best token is the mapped state's best, or among its five best, in [0, 1]; `row_correlation` is the mean
+    correlation of the two rows of logits, in [-1, 1].
     """
     top1, top5, correlation, n_position = 0.0, 0.0, 0.0, 0
     for batch in batches:
         output = teacher.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
         state = output.last_hidden_state[batch.mask]
-        ours = student.logits(semantic_map(state))[:, tokens].float()
+        ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens].float()
         theirs = teacher.logits(state)[:, tokens].float()
         best = theirs.argmax(-1, keepdim=True)
         ranked = ours.topk(min(5, ours.shape[-1]), dim=-1).indices
@@ -57,10 +58,10 @@ def reconstruction(
     batches: Sequence[Batch],
     site: Site,
 ) -> Float[Tensor, "n_layer"]:
-    """Mean cosine, per layer, of a state with its own image after decomposition and recomposition in one model's basis; in [-1, 1].
+    """Mean cosine, per layer, of a state with its image after decomposition and recomposition in one model's basis.
 
-    The curve of the paper's Fig. 2, over all real tokens of the batches. Random bases come close to 1 wherever there are many more tokens
-    than dimensions, so the curve proves nothing without that control beside it.
+    The curve of the paper's Fig. 2, in [-1, 1], over all real tokens of the batches. Random bases come close to 1
+    wherever there are many more tokens than dimensions, so the curve proves nothing without that control beside it.
     """
     vocabulary = Vocabulary.of(model, tokens)
     image = basis.fit(vocabulary, vocabulary)
@@ -72,8 +73,7 @@ def reconstruction(
         real = batch.attention_mask.bool()
         for layer, point in enumerate(points):
             state = states[point][real]
-            total[layer] += cosine_similarity(normalize(state.float(), dim=-1), image(state).float(), dim=-1).double().sum().cpu()
+            cosines = cosine_similarity(state.float(), image(state).float(), dim=-1)
+            total[layer] += cosines.double().sum().cpu()
         n_position += int(real.sum())
     return total / n_position
-
-

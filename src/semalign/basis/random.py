@@ -12,8 +12,8 @@ from .base import Basis, SemanticMap, Vocabulary
 class Random(Basis, name="random"):
     """A control: independent Gaussian bases on the two sides; with one model on both sides, one basis.
 
-    For many more tokens than dimensions a random basis reconstructs almost perfectly, cos = 1/sqrt(1 + d/n_token): reconstruction alone
-    proves nothing about meaning.
+    For many more tokens than dimensions a random basis reconstructs almost perfectly, cos = 1/sqrt(1 + d/n_token):
+    reconstruction alone proves nothing about meaning.
     """
 
     source = "control"
@@ -23,7 +23,8 @@ class Random(Basis, name="random"):
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
         device, n_token = teacher.head.device, teacher.head.shape[0]
-        generators = [torch.Generator().manual_seed(2 * self.seed + side) for side in (0, 0 if teacher is student else 1)]
+        seeds = (2 * self.seed, 2 * self.seed + (teacher is not student))
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64)
         gram = torch.zeros(student.width, student.width, dtype=torch.float64)
         for rows in row_blocks(n_token):

@@ -1,7 +1,8 @@
 """Gram matrices of tall vocabulary matrices, and the solves that replace their pseudo-inverses.
 
-W is [n_token, d] with n_token much larger than d. `torch.linalg.pinv` of W in float32 silently drops real directions (its cut-off grows with
-n_token), and its SVD needs gigabytes; W^T W in float64, accumulated by blocks of rows, needs d x d numbers.
+W is [n_token, d] with n_token much larger than d. `torch.linalg.pinv` of W in float32 silently drops real directions
+(its cut-off grows with n_token), and its SVD needs gigabytes; W^T W in float64, accumulated by blocks of rows, needs
+d x d numbers.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+
+from ..errors import UserError
 
 BLOCK = 8192  # rows a block: 8192 x 896 float64 is 59 MB, and larger blocks are no faster
 
@@ -27,19 +30,31 @@ def cross_gram(a: Float[Tensor, "n d_a"], b: Float[Tensor, "n d_b"]) -> Float64[
     return total
 
 
+def check_finite(matrix: Float[Tensor, "m n"]) -> None:
+    """Refuse what was made from weights with a NaN or an infinity in them."""
+    if not matrix.isfinite().all():
+        raise UserError("the weights are damaged: they hold NaN or Inf")
+
+
 def gram_factor(gram: Float64[Tensor, "d d"], ridge: float = 0.0) -> Float64[Tensor, "d d"]:
-    """Lower Cholesky factor of gram + ridge * mean diagonal; `ridge` is relative, and grows only where the matrix is singular."""
+    """Lower Cholesky factor of gram + ridge * mean diagonal; `ridge` grows only where the matrix is singular."""
+    check_finite(gram)
     scale = float(gram.diagonal().mean())
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     for extra in (ridge, max(ridge, 1e-10), max(ridge, 1e-6)):
         factor, info = torch.linalg.cholesky_ex(gram + extra * scale * identity)
         if not info.item():
             return factor
-    raise ValueError("the Gram matrix is not positive semi-definite: the weights are damaged (NaN or Inf?)")
+    raise UserError("the weights are damaged: their Gram matrix is not positive semi-definite")
 
 
 def condition_number(gram: Float64[Tensor, "d d"]) -> float:
-    """Condition number of W from its Gram matrix: the root of the ratio of extreme eigenvalues; inf where W is rank deficient."""
+    """Condition number of W from its Gram matrix: the root of the ratio of extreme eigenvalues.
+
+    inf where W is rank deficient; that is all one can tell above 1e6 or so, because the Gram matrix squares it.
+    """
+    check_finite(gram)
     values = torch.linalg.eigvalsh(gram)
     low, high = float(values[0]), float(values[-1])
-    return (high / low) ** 0.5 if low > high * 1e-15 else float("inf")
+    noise = high * gram.shape[0] * torch.finfo(gram.dtype).eps  # rounding of the Gram matrix and of its eigenvalues
+    return (high / low) ** 0.5 if low > noise else float("inf")

@@ -4,6 +4,7 @@ import abc
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
@@ -17,8 +18,8 @@ Target = Literal["state", "labels", "teacher_logits"]
 class Loss(Strategy, abc.ABC, kind="loss"):
     """How far a student state or output is from its target; 0 where it is reached.
 
-    Losses are sums over units so that gradient accumulation is exact: the sum of the totals of N small batches over the sum of their units
-    is the loss of the one large batch.
+    Losses are sums over units so that gradient accumulation is exact: the sum of the totals of N small batches over the
+    sum of their units is the loss of the one large batch.
     """
 
     target: ClassVar[Target]
@@ -27,18 +28,22 @@ class Loss(Strategy, abc.ABC, kind="loss"):
     weight: Annotated[float, Field(gt=0)] = 1.0
 
     @abc.abstractmethod
-    def total(self, h: Float[Tensor, "*batch pos d"], target: Any, mask: Bool[Tensor, "*batch pos"]) -> Float[Tensor, ""]:
+    def total(
+        self, h: Float[Tensor, "*batch pos d"], target: Any, mask: Bool[Tensor, "*batch pos"]
+    ) -> Float[Tensor, ""]:
         """The loss summed over the units of the mask, in float32 or better."""
 
     def units(self, mask: Bool[Tensor, "*batch pos"]) -> int:
         """How many units the mask holds (answer tokens, unless a loss says otherwise)."""
         return int(mask.sum())
 
-    def __call__(self, h: Float[Tensor, "*batch pos d"], target: Any, mask: Bool[Tensor, "*batch pos"]) -> Float[Tensor, ""]:
+    def __call__(
+        self, h: Float[Tensor, "*batch pos d"], target: Any, mask: Bool[Tensor, "*batch pos"]
+    ) -> Float[Tensor, ""]:
         """The mean over units; 0 where the mask is empty."""
         return self.total(h, target, mask) / max(self.units(mask), 1)
 
 
 def upcast(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """float32 statistics for half-precision input; float64 stays float64."""
-    return x.float() if x.dtype.itemsize < 4 else x  # 4 bytes: float32
+    return x.to(torch.promote_types(x.dtype, torch.float32))

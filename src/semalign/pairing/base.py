@@ -10,7 +10,7 @@ from ..strategy import Strategy
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One student layer and the teacher layers it follows: their weights sum to 1 (two layers where depths are interpolated)."""
+    """One student layer and the teacher layers it follows (two where depths are interpolated), weights summing to 1."""
 
     student: int
     teacher: tuple[tuple[int, float], ...]
@@ -53,16 +53,16 @@ class Pairing(Strategy, abc.ABC, kind="pairing"):
 
 
 def depth_rule(k: int, n_teacher: int, n_student: int) -> int:
-    """Teacher layer of student layer k by relative depth, both counted from 1 as in the paper: max(1, floor(k L_T / L_S))."""
+    """Teacher layer of student layer k by relative depth, both counted from 1: max(1, floor(k L_T / L_S))."""
     return max(1, k * n_teacher // n_student)
 
 
 def at_depth(k: int, n_teacher: int, n_student: int, *, interpolate: bool) -> tuple[tuple[int, float], ...]:
-    """Teacher layers (from 0) and weights for student layer k (from 1): one layer, or two around the fractional depth."""
+    """Teacher layers (from 0) and weights for student layer k (from 1): one, or two around the fractional depth."""
     if not interpolate or n_teacher == 1:
         return ((depth_rule(k, n_teacher, n_student) - 1, 1.0),)
     depth = n_teacher * k / n_student
-    below = max(1, min(int(depth), n_teacher - 1))
+    below = max(1, min(n_teacher * k // n_student, n_teacher - 1))
     share = min(max(depth - below, 0.0), 1.0)
     layers = ((below - 1, 1.0 - share), (below, share))
     return tuple((layer, weight) for layer, weight in layers if weight > 0)

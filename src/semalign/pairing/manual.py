@@ -33,4 +33,5 @@ class Manual(Pairing, name="manual"):
 
 def _check(side: str, layer: int, n_layer: int) -> None:
     if not 0 <= layer < n_layer:
-        raise UserError(f"pairing 'manual': {side} layer {layer} does not exist; the {side} has layers 0 to {n_layer - 1}")
+        there_are = f"the {side} has layers 0 to {n_layer - 1}"
+        raise UserError(f"pairing 'manual': {side} layer {layer} does not exist; {there_are}")

@@ -25,7 +25,9 @@ class Random(Pairing, name="random"):
             raise UserError(f"pairing 'random': count is {count}, but the student has {context.n_student} layers")
         draw = random.Random(self.seed)
         students = sorted(draw.sample(range(context.n_student), count))
+        teachers = [draw.randrange(context.n_teacher) for _ in students]
+        reason = f"drawn with seed {self.seed}"
         return [
-            Pair(student=student, teacher=((draw.randrange(context.n_teacher), 1.0),), reason=f"drawn with seed {self.seed}")
-            for student in students
+            Pair(student=student, teacher=((teacher, 1.0),), reason=reason)
+            for student, teacher in zip(students, teachers, strict=True)
         ]

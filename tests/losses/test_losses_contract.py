@@ -1,0 +1,229 @@
+"""What every loss promises: zero at its target, blind to masked tokens, exact under accumulation, differentiable."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from semalign.losses.cosine import Cosine
+from semalign.losses.cross_entropy import CrossEntropy
+from semalign.losses.kl import ForwardKL
+from semalign.losses.onehot_cosine import OnehotCosine
+from semalign.strategy import available
+
+N_ROW, N_POS, WIDTH = 3, 5, 7
+
+
+def target_like(loss, shape):
+    """Something of the kind that the loss compares a state or logits of this shape with."""
+    if loss.target == "labels":
+        return torch.randint(0, shape[-1], shape[:-1])
+    return torch.randn(shape, dtype=torch.float64)
+
+
+def reached(loss, target):
+    """A state or logits at which the target is reached: the loss is 0, or as close as a finite logit comes."""
+    return 60.0 * one_hot(target, WIDTH).double() if loss.target == "labels" else target.clone()
+
+
+def masked(*keep):
+    mask = torch.zeros(N_ROW, N_POS, dtype=torch.bool)
+    for position in keep:
+        mask[position] = True
+    return mask
+
+
+@pytest.fixture(params=available("loss").values(), ids=lambda cls: cls.name)
+def loss(request):
+    return request.param()
+
+
+@pytest.fixture
+def case(loss):
+    """States, target and a mask with a different number of tokens in each row."""
+    shape = (N_ROW, N_POS, WIDTH)
+    return (
+        torch.randn(shape, dtype=torch.float64),
+        target_like(loss, shape),
+        masked((0, 1), (0, 3), (0, 4), (1, 0), (2, 1), (2, 2), (2, 4)),
+    )
+
+
+def test_a_reached_target_costs_nothing(loss, case):
+    _, target, mask = case
+    assert loss(reached(loss, target), target, mask).abs() < 1e-12
+
+
+def test_a_loss_is_positive_away_from_its_target(loss, case):
+    h, target, mask = case
+    assert loss(h, target, mask) > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_state_costs_less_than_nothing(loss, seed):
+    torch.manual_seed(seed)
+    shape = (N_ROW, N_POS, WIDTH)
+    h, target = 5 * torch.randn(shape, dtype=torch.float64), target_like(loss, shape)
+    each = torch.stack([loss(h[i], target[i], torch.ones(N_POS, dtype=torch.bool)) for i in range(N_ROW)])
+    assert each.min() >= 0
+
+
+@pytest.mark.parametrize("value", [1e3, math.nan, math.inf])
+def test_masked_tokens_change_nothing(loss, case, value):
+    h, target, mask = case
+    h.requires_grad_()
+    expected = loss(h, target, mask)
+    (gradient,) = torch.autograd.grad(expected, h)
+    other = torch.where(mask.unsqueeze(-1), h, value).detach().requires_grad_()
+    other_target = (
+        torch.where(mask, target, -100) if loss.target == "labels" else torch.where(mask.unsqueeze(-1), target, value)
+    )
+    again = loss(other, other_target, mask)
+    assert torch.equal(again, expected)
+    (other_gradient,) = torch.autograd.grad(again, other)
+    assert torch.equal(other_gradient, gradient)
+    assert (gradient[~mask] == 0).all()
+    assert (gradient[mask].abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 2), (2, 1)])
+def test_accumulated_batches_are_the_large_batch(loss, case, sizes):
+    h, target, mask = case
+    parts = zip(h.split(sizes), target.split(sizes), mask.split(sizes), strict=True)
+    totals, units = zip(*((loss.total(*part), loss.units(part[-1])) for part in parts), strict=True)
+    torch.testing.assert_close(sum(totals) / sum(units), loss(h, target, mask), rtol=1e-12, atol=1e-12)
+    # the mean of means is another number: rows hold different numbers of tokens
+    means = [total / n for total, n in zip(totals, units, strict=True)]
+    assert (sum(means) / len(means) - loss(h, target, mask)).abs() > 1e-6
+
+
+def test_gradients_are_right(loss, case):
+    h, target, mask = case
+    assert torch.autograd.gradcheck(lambda states: loss.total(states, target, mask), h.requires_grad_())
+
+
+def test_an_empty_mask_costs_nothing(loss, case):
+    h, target, mask = case
+    empty = torch.zeros_like(mask)
+    cost = loss(h.requires_grad_(), target, empty)
+    assert cost == 0
+    assert loss.units(empty) == 0
+    (gradient,) = torch.autograd.grad(cost, h)
+    assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_totals_are_float32_or_better(loss, case, dtype):
+    h, target, mask = case
+    low = h.to(dtype), target if loss.target == "labels" else target.to(dtype)
+    total = loss.total(*low, mask)
+    assert total.dtype == torch.float32
+    high = [x.double() if x.is_floating_point() else x for x in low]
+    torch.testing.assert_close(total.double(), loss.total(*high, mask), rtol=1e-5, atol=1e-5)
+    assert loss.total(*high, mask).dtype == torch.float64
+
+
+def test_a_loss_works_on_flattened_tokens(loss, case):
+    h, target, mask = case
+    flat = loss.total(h.flatten(0, 1), target.flatten(0, 1), mask.flatten())
+    torch.testing.assert_close(flat, loss.total(h, target, mask), rtol=1e-12, atol=1e-12)
+
+
+# plain versions, a token at a time
+
+
+def plain_cosine(h, target):
+    return 1 - sum(a * b for a, b in zip(h, target, strict=True)) / (math.hypot(*h) * math.hypot(*target))
+
+
+def probabilities(logits, temperature=1.0):
+    powers = [math.exp(z / temperature) for z in logits]
+    return [power / sum(powers) for power in powers]
+
+
+def plain_cross_entropy(h, target):
+    return -math.log(probabilities(h)[target])
+
+
+def plain_kl(h, target, temperature=1.0):
+    p, q = probabilities(target, temperature), probabilities(h, temperature)
+    return temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
+def plain_onehot_cosine(h, target):
+    return plain_cosine(h, [float(i == target) for i in range(len(h))])
+
+
+PLAIN = [
+    (Cosine(), plain_cosine),
+    (CrossEntropy(), plain_cross_entropy),
+    (ForwardKL(), plain_kl),
+    (ForwardKL(temperature=2.5), lambda h, target: plain_kl(h, target, 2.5)),
+    (OnehotCosine(), plain_onehot_cosine),
+]
+
+
+@pytest.mark.parametrize(("loss", "plain"), PLAIN, ids=lambda value: getattr(value, "name", ""))
+def test_a_loss_is_its_plain_version(loss, case, plain):
+    h, target, mask = case
+    tokens = [(i, pos) for i in range(N_ROW) for pos in range(N_POS) if mask[i, pos]]
+    costs = [plain(h[token].tolist(), target[token].tolist()) for token in tokens]
+    assert len(set(costs)) == len(costs) == 7
+    assert loss.units(mask) == 7
+    torch.testing.assert_close(float(loss.total(h, target, mask)), sum(costs), rtol=0, atol=1e-10)
+    torch.testing.assert_close(float(loss(h, target, mask)), sum(costs) / 7, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", [Cosine(), OnehotCosine()], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("scale", [1e-3, 40.0])
+def test_cosines_are_blind_to_norms(loss, case, scale):
+    h, target, mask = case
+    expected = loss(h, target, mask)
+    torch.testing.assert_close(loss(scale * h, target, mask), expected, rtol=1e-9, atol=0)
+    if loss.target == "state":
+        torch.testing.assert_close(loss(h, scale * target, mask), expected, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("loss", [Cosine(), OnehotCosine()], ids=lambda loss: loss.name)
+def test_the_opposite_of_the_target_costs_two(loss, case):
+    _, target, mask = case
+    assert loss(-reached(loss, target), target, mask) == pytest.approx(2, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", [Cosine(), OnehotCosine()], ids=lambda loss: loss.name)
+def test_a_state_of_zeros_costs_one_and_has_a_gradient(loss, case):
+    h, target, mask = case
+    zeros = torch.zeros_like(h).requires_grad_()
+    cost = loss(zeros, target, mask)
+    assert cost.item() == pytest.approx(1, abs=1e-12)
+    assert torch.autograd.grad(cost, zeros)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), ForwardKL(), ForwardKL(temperature=3.0)], ids=repr)
+def test_scoring_rules_are_blind_to_a_shift_of_the_logits(loss, case):
+    h, target, mask = case
+    torch.testing.assert_close(loss(h + 5.0, target, mask), loss(h, target, mask), rtol=1e-9, atol=1e-12)
+
+
+def test_the_divergence_is_forward(case):
+    # where the teacher is certain of a token that the student does not expect, forward KL has no bound; reverse KL has
+    teacher = torch.tensor([[0.0, 0.0]]).double()
+    student = torch.tensor([[0.0, 400.0]]).double()
+    everywhere = torch.ones(1, dtype=torch.bool)
+    assert ForwardKL()(student, teacher, everywhere) == pytest.approx(200 - math.log(2))
+    assert ForwardKL()(teacher, student, everywhere) == pytest.approx(math.log(2))
+
+
+def test_the_temperature_keeps_the_size_of_gradients():
+    # for large T the gradient tends to (z - z_teacher - their means) / n: Hinton et al. 2015, eq. 4
+    h, target = torch.randn(1, WIDTH).double().requires_grad_(), torch.randn(1, WIDTH).double()
+    loss = ForwardKL(temperature=1e4)(h, target, torch.ones(1, dtype=torch.bool))
+    (gradient,) = torch.autograd.grad(loss, h)
+    gap = h.detach() - target
+    torch.testing.assert_close(gradient, (gap - gap.mean()) / WIDTH, rtol=1e-3, atol=1e-5)
+
+
+def test_the_weight_is_left_to_the_method(loss, case):
+    h, target, mask = case
+    assert torch.equal(loss.replace(weight=3.0)(h, target, mask), loss(h, target, mask))

@@ -1,6 +1,8 @@
 """Every test runs on one thread, without a network, with the shapes in signatures checked."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -12,6 +14,9 @@ install_import_hook("semalign", "beartype.beartype")
 
 import pytest
 import torch
+
+# Helper modules that tests of several folders share.
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("helpers", "models")]
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,131 @@
+"""Every configuration that ships can be read; the paper's own pair fits together, shown without its weights."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tiny import tiny_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from semalign.attribution.gradient_x_activation import GradientXActivation
+from semalign.basis import Vocabulary
+from semalign.config import Run
+from semalign.methods.semalign import SemAlign
+from semalign.models import assemble, listen, lora
+from semalign.pairing import PairingContext
+from semalign.pairing.depth import Depth
+from semalign.quickstart import quickstart_config
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+PAPER = CONFIGS / "paper" / "llama2_13b_to_7b_gsm8k.yaml"
+SIZES = {
+    "teacher": {"num_hidden_layers": 40, "hidden_size": 5120, "num_attention_heads": 40, "intermediate_size": 13824},
+    "student": {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "intermediate_size": 11008},
+}
+N_TOKEN = 32_000
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_shipped_configuration_can_be_read(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEMALIGN_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("SEMALIGN_DATA", str(tmp_path / "data"))
+    run = Run.read(path)
+    assert Run(**run.plain()) == run
+    for part in (run.teacher, run.student):
+        assert "$" not in run.model_path(part)
+    assert not any("$" in str(task.folder) for task in run.tasks)
+
+
+def test_configurations_of_the_paper_and_of_real_models_ship():
+    assert {path.parent.name for path in SHIPPED} >= {"paper", "real"}
+    names = [yaml.safe_load(path.read_text("utf-8"))["name"] for path in SHIPPED]
+    assert len(set(names)) == len(names)
+
+
+def test_the_quickstart_can_be_read_and_takes_another_seed():
+    text = files("semalign").joinpath("quickstart.yaml").read_text(encoding="utf-8")
+    run = quickstart_config(seed=3)
+    assert run.seed == 3
+    assert run == Run.make({**yaml.safe_load(text), "seed": 3})
+    assert run.methods.keys() == {"sft", "semalign"}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Both models of the paper on the meta device: shapes without a byte of weights."""
+    models = {}
+    with torch.device("meta"):
+        for side, size in SIZES.items():
+            config = LlamaConfig(vocab_size=N_TOKEN, max_position_embeddings=4096, **size)
+            models[side] = assemble(side, LlamaForCausalLM(config), tiny_tokenizer())
+    return models
+
+
+def test_the_papers_configuration_is_its_protocol():
+    run = Run.read(PAPER)
+    assert run.method == SemAlign(attribution=GradientXActivation())
+    assert run.controls.keys() == {"sft"}
+    options = run.training
+    assert (options.epochs, options.batch_size, options.learning_rate) == (5, 64, 3e-4)
+    assert options.batch_size % (options.micro_batch_size or options.batch_size) == 0
+
+
+def test_the_depth_rule_spans_the_papers_pair(pair):
+    context = PairingContext(n_teacher=pair["teacher"].n_layer, n_student=pair["student"].n_layer)
+    pairs = Depth().pair(context)
+    # floor(k 40 / 32), counted from 1, by hand for the ends and the first two jumps
+    layers = [layer for ((layer, _),) in (pair.teacher for pair in pairs)]
+    assert (layers[0], layers[3], layers[4], layers[31]) == (0, 4, 5, 39)
+    assert layers == sorted(set(layers))
+    assert [pair.student for pair in pairs] == list(range(32))
+
+
+@pytest.mark.parametrize("critical", range(40))
+def test_every_critical_layer_has_a_student_layer_whose_depth_reaches_it(pair, critical):
+    method = Run.read(PAPER).method
+    scores = [float(layer == critical) for layer in range(40)]
+    (found,) = method.pairing.pair(PairingContext(n_teacher=40, n_student=32, scores=scores))
+    ((layer, weight),) = found.teacher
+    assert weight == 1
+    assert 0 <= found.student < pair["student"].n_layer
+    assert critical <= layer <= critical + 1 < pair["teacher"].n_layer + 1
+
+
+def test_the_adapters_exist_on_the_paired_layer_with_the_right_shapes(pair):
+    run = Run.read(PAPER)
+    options, layer = run.training.lora.model_dump(), 17
+    with torch.device("meta"):
+        adapter = lora(pair["student"], [layer], seed=0, **options)
+    shapes = {name: tuple(p.shape) for name, p in adapter.named_parameters() if p.requires_grad}
+    wide = {"up_proj": (4096, 11008), "down_proj": (11008, 4096), "v_proj": (4096, 4096), "o_proj": (4096, 4096)}
+    expected = {}
+    for module, (n_in, n_out) in wide.items():
+        part = "mlp" if module in ("up_proj", "down_proj") else "self_attn"
+        path = f"base_model.model.model.layers.{layer}.{part}.{module}"
+        expected[f"{path}.lora_A.default.weight"] = (16, n_in)
+        expected[f"{path}.lora_B.default.weight"] = (n_out, 16)
+    assert shapes == expected
+    adapter.unload()
+
+
+def test_states_at_the_site_and_the_map_fit_together(pair):
+    """The map would be [4096, 5120]: what it reads is as wide as the teacher's states, what it makes as the student's."""
+    from semalign.models import Point
+
+    method = Run.read(PAPER).method
+    ids = torch.zeros(2, 7, dtype=torch.long, device="meta")
+    mask = torch.zeros(2, 1, 7, 7, device="meta")  # ready-made: transformers looks into a mask of zeros and ones
+    widths = {}
+    for side, model in pair.items():
+        point = Point(method.site, 17)
+        with listen(model, [point]) as states, torch.no_grad():
+            model.module.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        assert states[point].shape == (2, 7, model.width)
+        widths[side] = states[point].shape[-1]
+    tokens = torch.arange(N_TOKEN, device="meta")
+    vocabularies = [Vocabulary.of(pair[side], tokens) for side in ("student", "teacher")]
+    matrix = vocabularies[0].head.T @ vocabularies[1].head
+    assert tuple(matrix.shape) == (widths["student"], widths["teacher"]) == (4096, 5120)

@@ -1,0 +1,149 @@
+"""The run folder: opened once, resumed by the same configuration, never overwritten by anything else."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from semalign.artifacts import read_json
+from semalign.errors import UserError
+from semalign.run_folder import FREE_BYTES, RunFolder
+
+CONFIG = {"name": "tiny", "training": {"epochs": 3, "lora": {"rank": 4}}, "controls": {}, "seed": 0}
+
+
+def snapshot(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(path, config=CONFIG):
+    with pytest.raises(UserError) as caught:
+        RunFolder.open(path, config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_new_folder_holds_the_configuration(tmp_path):
+    folder = RunFolder.open(tmp_path / "a" / "run", CONFIG)
+    assert snapshot(folder.path).keys() == {"config.yaml"}
+    assert RunFolder.open(folder.path, CONFIG).costs() == []
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    assert RunFolder.open(tmp_path, CONFIG).path == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"seed": 1}, "seed: 0 there, 1 here"),
+        ({"training": {"epochs": 3, "lora": {"rank": 8}}}, "training.lora.rank: 4 there, 8 here"),
+        ({"training": {"epochs": 3}}, "training.lora: {'rank': 4} there, None here"),
+        ({"device": "cpu"}, "device: None there, 'cpu' here"),
+        ({"seed": 1, "name": "other"}, "name: 'tiny' there, 'other' here"),
+    ],
+)
+def test_another_configuration_is_refused_with_the_first_difference(change, difference, tmp_path):
+    RunFolder.open(tmp_path, CONFIG)
+    before = snapshot(tmp_path)
+    assert refused(tmp_path, CONFIG | change) == f"{tmp_path}: already holds another run ({difference}); choose another --out"
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    before = snapshot(tmp_path)
+    assert refused(tmp_path) == f"{tmp_path}: is not empty and holds no run; choose another --out"
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "- 1\n", "", "\xff"])
+def test_a_config_file_that_is_not_ours_is_refused(text, tmp_path):
+    (tmp_path / "config.yaml").write_bytes(text.encode("latin-1"))
+    assert refused(tmp_path).startswith(f"{tmp_path}: already holds ")
+    assert (tmp_path / "config.yaml").read_bytes() == text.encode("latin-1")
+
+
+def test_a_file_is_refused(tmp_path):
+    file = tmp_path / "run"
+    file.write_text("x")
+    assert refused(file) == f"{file}: is a file; give a folder as --out"
+    assert refused(file / "below").startswith(f"{file / 'below'}: cannot be made (Not a directory)")
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=FREE_BYTES - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    assert refused(tmp_path / "run") == f"{tmp_path / 'run'}: less than 50 MB of disk space left; choose another --out"
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_read_only_folder_gets_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "choose another --out" in refused(tmp_path / "run")
+    assert "choose another --out" in refused(tmp_path)
+    tmp_path.chmod(0o700)
+
+
+def test_a_folder_that_cannot_be_written_gets_one_line(tmp_path, monkeypatch):
+    def closed(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", closed)
+    message = refused(tmp_path)
+    assert message == f"{tmp_path / 'config.yaml'}: cannot be written (Permission denied); choose another --out folder"
+
+
+# stages
+
+
+def test_a_stage_is_done_when_it_ends_well_and_keeps_its_cost(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG)
+    assert not folder.done("train")
+    with folder.stage("train") as cost:
+        assert not folder.done("train")
+        cost.tokens = 7
+    assert folder.done("train")
+    again = RunFolder.open(tmp_path, CONFIG)
+    assert again.done("train")
+    (held,) = again.costs()
+    assert (held["stage"], held["tokens"]) == ("train", 7)
+    assert held["seconds"] >= 0
+    assert held["peak_bytes"] > 10**6  # a Python process with torch holds more than a megabyte
+
+
+def test_a_stage_that_fails_is_not_done(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG)
+    with pytest.raises(ZeroDivisionError), folder.stage("train"):
+        _ = 1 / 0
+    assert not RunFolder.open(tmp_path, CONFIG).done("train")
+
+
+def test_a_damaged_list_of_stages_gets_one_line(tmp_path):
+    RunFolder.open(tmp_path, CONFIG)
+    (tmp_path / "stages.json").write_text('{"train": ')
+    assert refused(tmp_path).startswith(f"{tmp_path / 'stages.json'} line 1: not valid JSON")
+
+
+# inputs and status
+
+
+def test_other_rows_or_weights_than_the_run_began_with_are_refused(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG)
+    folder.check_inputs({"rows of sums": "a", "the student's weights": "b"})
+    folder.check_inputs({"rows of sums": "a", "the student's weights": "b"})
+    with pytest.raises(UserError) as caught:
+        folder.check_inputs({"rows of sums": "a", "the student's weights": "c"})
+    assert str(caught.value) == f"{tmp_path}: the student's weights changed since this run began; choose another --out"
+    assert read_json(tmp_path / "inputs.json")["the student's weights"] == "b"
+
+
+@pytest.mark.parametrize("status", ["running", "done", "failed", "cancelled"])
+def test_the_status_says_what_is_and_which_stages_are_done(status, tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG)
+    with folder.stage("train"):
+        pass
+    folder.set_status(status, "why")
+    assert json.loads((tmp_path / "status.json").read_text()) == {"status": status, "detail": "why", "stages": ["train"]}

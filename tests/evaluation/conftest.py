@@ -44,7 +44,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def make_model(tokenizer):
-    """A random-weight model of a family; larger weights than at initialisation, so that its answers differ by prompt."""
+    """A random-weight model of a family, its weights so large that its answers differ by prompt."""
 
     def make(family: str = "llama", *, seed: int = 3, **settings: Any) -> LanguageModel:
         sizes = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 256}

@@ -17,7 +17,7 @@ from transformers import StoppingCriteriaList
 
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
 from semalign.evaluation.sharing import Tokens, by_length, carriers
-from semalign.evaluation.stopping import StopTexts, follow
+from semalign.evaluation.stopping import Continuation, StopTexts
 from semalign.models import LanguageModel
 
 # Logits held at once in float32: 2^25 are 128 MB, and as much again for their exponentials.
@@ -45,6 +45,7 @@ class HarnessModel(_HFLM):
         )
         self.template: Template = template
         self.begin([], None, 0)
+        self._continuation = Continuation(self.tokenizer)
         self._ends = _end_tokens(model, template)
         self._pad = padding_token(model.tokenizer)
         base = model.module.get_base_model() if hasattr(model.module, "get_base_model") else model.module  # pyright: ignore
@@ -143,13 +144,13 @@ class HarnessModel(_HFLM):
         if isinstance(tokens, int):
             return str(self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
         end = next((i for i, token in enumerate(tokens) if token in self._ends), len(tokens))
-        return follow(self.tokenizer, tokens[:end])
+        return self._continuation([tokens[:end]])[0]
 
     def _model_generate(
         self, context: Int[Tensor, "b pos"], max_length: int, stop: list[str], **options: Any
     ) -> Int[Tensor, "b longer"]:
         stops = [text for text in stop if text and text != self.tokenizer.eos_token]
-        criteria = StoppingCriteriaList([StopTexts(self.tokenizer, stops, context.shape[1])] if stops else [])
+        criteria = StoppingCriteriaList([StopTexts(self._continuation, stops, context.shape[1])] if stops else [])
         settings = {name: value for name, value in options.items() if name not in ("do_sample", "temperature")}
         tokens = self.model.generate(
             input_ids=context,

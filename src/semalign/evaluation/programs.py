@@ -24,7 +24,7 @@ def program(prompt: str, generation: str, entry_point: str | None = None, code_p
     for part in _parts(text):
         code = _code(part, entry_point)
         if code:
-            return f"{_complete(stub)}\n{code}" if stub and _compiles(_complete(stub)) else code
+            return f"{_complete(stub)}\n{code}" if _complete(stub) else code
     if not stub:
         return text
     body = next((part for part in _parts(text) if part.strip()), "")
@@ -62,8 +62,10 @@ def _stub(prompt: str, entry_point: str | None) -> str:
 
 
 def _complete(stub: str) -> str:
-    """The stub with a body that does nothing, so that it compiles alone."""
-    return stub if _compiles(stub) else f"{stub.rstrip()}\n    pass\n"
+    """The stub with a body that does nothing, so that it compiles alone; MBPP prompts end before the colon."""
+    if _compiles(stub):
+        return stub
+    return next((code for end in ("", ":") if _compiles(code := f"{stub.rstrip()}{end}\n    pass\n")), "")
 
 
 def _longest(code: str) -> str:

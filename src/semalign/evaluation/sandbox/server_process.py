@@ -1,6 +1,5 @@
 """A fork server in its own bubblewrap, seen from the host."""
 
-import contextlib
 import socket
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from semalign.evaluation.sandbox.bubblewrap import INSTALL, SandboxUnavailable, 
 from semalign.evaluation.sandbox.inside import wire
 
 START_SECONDS = 20.0  # 0.05 is usual; a loaded machine takes longer
+LEAVE_SECONDS = 2.0
 END_SECONDS = 5.0  # to kill and clear away what a program started
 
 
@@ -56,10 +56,13 @@ class ServerProcess:
         return wire.receive(self._control)["status"]
 
     def close(self) -> None:
+        """The server leaves when its socket closes, bubblewrap after it; one that hangs is killed with all in it."""
         self._control.close()
-        self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_SECONDS)
+        try:
+            self._process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _explanation(line: str) -> str:

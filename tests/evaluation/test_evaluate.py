@@ -10,6 +10,7 @@ from known_answers import Oracle, all_tasks, body_rows, choice_rows, function_ro
 from semalign.data import Row, encode
 from semalign.errors import UserError
 from semalign.evaluation import TaskScore, evaluate
+from semalign.evaluation.model import HarnessModel
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
 
 # By name: the package's attribute of this name is the function.
@@ -140,15 +141,17 @@ def test_a_generation_setting_of_the_model_does_not_bend_greedy_search(make_mode
     assert [s["generation"] for s in bent.samples] == [s["generation"] for s in plain.samples]
 
 
-def test_a_beginning_of_text_token_stands_once(make_model, tokenizer):
-    from semalign.evaluation.model import HarnessModel
-
+@pytest.mark.parametrize("template", ["plain", "chat"])
+def test_generation_starts_from_the_tokens_of_training(make_model, tokenizer, template):
     model, row = make_model(), choice_rows()[0]
-    harness = HarnessModel(model, template="chat", batch_size=2)
+    harness = HarnessModel(model, template=template, batch_size=2)
     harness.begin([row], None, 0)
-    (prompt,) = harness._prompts
-    assert harness.tok_encode(prompt).count(tokenizer.bos_token_id) == 2, "one opens each turn of this template"
-    assert harness.tok_batch_encode([prompt])[0][0].tolist() == harness.tok_encode(prompt)
+    (prompt,) = harness._prompts.values()
+    (example,) = encode([row], tokenizer, template=template, max_length=99)
+    trained = example.input_ids[: example.n_prompt]
+    # What is owed is given back: alone, or joined by the tokenizer with the answer's first space.
+    assert trained[: len(prompt.tokens)] == prompt.tokens
+    assert prompt.tokens.count(tokenizer.bos_token_id) == {"plain": 0, "chat": 2}[template]
 
 
 def test_saved_samples_are_complete_and_load_again(make_model, tmp_path: Path):

@@ -5,26 +5,24 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import StoppingCriteriaList
 
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
+from semalign.evaluation.generation import generate
 from semalign.evaluation.sharing import Tokens, by_length, carriers
-from semalign.evaluation.stopping import Continuation, StopTexts
+from semalign.evaluation.texts import Continuation, Prompt
 from semalign.models import LanguageModel
 
 # Logits held at once in float32: 2^25 are 128 MB, and as much again for their exponentials.
 LOGITS = 2**25
-# Greedy and nothing else: Qwen's generation_config carries a repetition penalty that would apply to greedy search too.
-GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "use_cache": True}
-
 Pair = tuple[tuple[str, str], list[int], list[int]]
 """A request of lm-eval: context and continuation as text, then as tokens."""
 
@@ -44,8 +42,8 @@ class HarnessModel(_HFLM):
             batch_size=batch_size,
         )
         self.template: Template = template
-        self.begin([], None, 0)
         self._continuation = Continuation(self.tokenizer)
+        self.begin([], None, 0)
         self._ends = _end_tokens(model, template)
         self._pad = padding_token(model.tokenizer)
         base = model.module.get_base_model() if hasattr(model.module, "get_base_model") else model.module  # pyright: ignore
@@ -58,9 +56,11 @@ class HarnessModel(_HFLM):
         """
         self.truncated = self._answered = 0
         self._report, self._total = progress, total
-        texts = {prompt_text(row, self.tokenizer, self.template): row for row in rows}
-        self._rows = texts
-        self._prompts = {text: prompt_tokens(row, self.tokenizer, self.template) for text, row in texts.items()}
+        self._rows = {prompt_text(row, self.tokenizer, self.template): row for row in rows}
+        self._prompts = {text: self._prompt(text, row) for text, row in self._rows.items()}
+
+    def _prompt(self, text: str, row: Row) -> Prompt:
+        return self._continuation.open(text, prompt_tokens(row, self.tokenizer, self.template))
 
     def _answer(self, count: int) -> None:
         self._answered += count
@@ -119,50 +119,44 @@ class HarnessModel(_HFLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """The text after each context, up to its stop texts, without them."""
-        return super().generate_until(requests, disable_tqdm=disable_tqdm)
+        texts = [""] * len(requests)
+        for batch in self._alike(requests):
+            settings = _settings(requests[batch[0]])
+            room = self.max_length - settings["max_gen_toks"]
+            prompts = [self._prompts[requests[index].args[0]] for index in batch]
+            self.truncated += sum(len(prompt.tokens) > room for prompt in prompts)
+            written = generate(
+                self.model,
+                [prompt._replace(tokens=prompt.tokens[-room:]) for prompt in prompts],
+                self._continuation,
+                max_new_tokens=settings["max_gen_toks"],
+                stops=[stop for stop in settings["until"] if stop],
+                ends=sorted(self._ends),
+                pad=self._pad,
+            )
+            for index, text in zip(batch, written, strict=True):
+                texts[index] = text
+            self._answer(len(batch))
+        return texts
 
-    def tok_encode(self, string: str, *arguments: Any, **options: Any) -> list[int]:
-        return self._prompts[string]
+    def _alike(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
+        """Batches of requests with the same settings, longest prompts first, so that little is padding."""
 
-    def tok_batch_encode(
-        self,
-        strings: Sequence[str],
-        padding_side: str = "left",
-        left_truncate_len: int | None = None,
-        truncation: bool = False,
-    ) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
-        prompts = [self.tok_encode(string) for string in strings]
-        room = left_truncate_len or self.max_length
-        self.truncated += sum(len(prompt) > room for prompt in prompts)
-        rows = [torch.tensor(prompt[-room:]) for prompt in prompts]
-        ids = pad_sequence(rows, batch_first=True, padding_value=self._pad, padding_side="left")
-        ones = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
-        return ids, ones
+        def settings(index: int) -> str:
+            return repr(_settings(requests[index]))
 
-    def tok_decode(self, tokens: int | list[int], skip_special_tokens: bool = True) -> str:
-        """The text of tokens as it follows other text: alone, some tokenizers drop its first space."""
-        if isinstance(tokens, int):
-            return str(self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
-        end = next((i for i, token in enumerate(tokens) if token in self._ends), len(tokens))
-        return self._continuation([tokens[:end]])[0]
+        def length(index: int) -> int:
+            return len(self._prompts[requests[index].args[0]].tokens)
 
-    def _model_generate(
-        self, context: Int[Tensor, "b pos"], max_length: int, stop: list[str], **options: Any
-    ) -> Int[Tensor, "b longer"]:
-        stops = [text for text in stop if text and text != self.tokenizer.eos_token]
-        criteria = StoppingCriteriaList([StopTexts(self._continuation, stops, context.shape[1])] if stops else [])
-        settings = {name: value for name, value in options.items() if name not in ("do_sample", "temperature")}
-        tokens = self.model.generate(
-            input_ids=context,
-            max_length=max_length,
-            stopping_criteria=criteria,
-            eos_token_id=sorted(self._ends),
-            pad_token_id=self._pad,
-            **GREEDY,
-            **settings,
-        )
-        self._answer(len(context))
-        return tokens
+        order = sorted(range(len(requests)), key=lambda index: (settings(index), -length(index)))
+        for _, group in groupby(order, key=settings):
+            indices = list(group)
+            yield from (indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size))
+
+
+def _settings(request: Instance) -> dict[str, Any]:
+    arguments: Any = request.args
+    return arguments[1]
 
 
 def _end_tokens(model: LanguageModel, template: Template) -> set[int]:

@@ -125,6 +125,14 @@ def test_norms_are_thrown_away_or_kept(basis):
     close(fitted(-h), -fitted(h))
 
 
+@pytest.mark.parametrize("unit", [False, True])
+def test_states_of_float64_are_mapped_in_float64(unit):
+    matrix, h = torch.randn(3, 5), random(5)
+    mapped = SemanticMap(matrix=matrix, n_token=7, condition=1.0, unit=unit)(h)
+    expected = matrix.double() @ h / (h.norm() if unit else 1.0)
+    torch.testing.assert_close(mapped, expected, rtol=1e-13, atol=1e-13)
+
+
 def test_a_map_of_directions_divides_by_the_norm():
     matrix, h = torch.randn(3, 5), torch.randn(2, 5)
     for unit, scale in ((True, h.norm(dim=-1, keepdim=True)), (False, 1.0)):

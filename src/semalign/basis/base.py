@@ -54,8 +54,8 @@ class SemanticMap:
         check_finite(self.matrix)
 
     def __call__(self, h: Float[Tensor, "*batch d_t"]) -> Float[Tensor, "*batch d_s"]:
-        """The student state that means what h means; float32 statistics, result in h's dtype."""
-        state = h.float()
+        """The student state that means what h means; computed in float32 or better, result in h's dtype."""
+        state = h.to(torch.promote_types(h.dtype, torch.float32))
         if self.unit:
             state = torch.nn.functional.normalize(state, dim=-1)
         return (state @ self.matrix.to(state).T).to(h.dtype)

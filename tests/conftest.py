@@ -8,15 +8,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import install_import_hook
-
-install_import_hook("semalign", "beartype.beartype")
-
 import pytest
 import torch
+from jaxtyping import install_import_hook
 
 # Helper modules that tests of several folders share.
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("helpers", "models")]
+install_import_hook("semalign", "checked.checked")
 
 torch.set_num_threads(1)
 

@@ -112,7 +112,7 @@ def test_the_adapters_exist_on_the_paired_layer_with_the_right_shapes(pair):
 
 
 def test_states_at_the_site_and_the_map_fit_together(pair):
-    """The map would be [4096, 5120]: what it reads is as wide as the teacher's states, what it makes as the student's."""
+    """The map would be [4096, 5120]: it reads the width of the teacher and writes that of the student."""
     from semalign.models import Point
 
     method = Run.read(PAPER).method

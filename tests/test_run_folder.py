@@ -47,7 +47,10 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_another_configuration_is_refused_with_the_first_difference(change, difference, tmp_path):
     RunFolder.open(tmp_path, CONFIG)
     before = snapshot(tmp_path)
-    assert refused(tmp_path, CONFIG | change) == f"{tmp_path}: already holds another run ({difference}); choose another --out"
+    assert (
+        refused(tmp_path, CONFIG | change)
+        == f"{tmp_path}: already holds another run ({difference}); choose another --out"
+    )
     assert snapshot(tmp_path) == before
 
 
@@ -146,4 +149,8 @@ def test_the_status_says_what_is_and_which_stages_are_done(status, tmp_path):
     with folder.stage("train"):
         pass
     folder.set_status(status, "why")
-    assert json.loads((tmp_path / "status.json").read_text()) == {"status": status, "detail": "why", "stages": ["train"]}
+    assert json.loads((tmp_path / "status.json").read_text()) == {
+        "status": status,
+        "detail": "why",
+        "stages": ["train"],
+    }

@@ -9,9 +9,11 @@ import typer
 
 from .errors import UserError
 
-# Idle OpenMP threads that spin slow a busy machine down several times; set before torch is imported, unless the user chose.
+# Idle OpenMP threads that spin slow a busy machine several times; set before torch is imported; a user's choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+INTERRUPTED = 130  # what shells and Typer make of Ctrl-C
 
 app = typer.Typer(
     name="semalign",
@@ -22,14 +24,18 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run; runs/<name> if not given.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that wins over the file, e.g. training.epochs=3.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE that wins over the file, e.g. training.epochs=3.")
+]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines in place of progress bars.")]
 Config = Annotated[Path, typer.Argument(help="A run configuration (YAML).", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 
 
 @app.command()
-def quickstart(out: Out = None, seed: Annotated[int, typer.Option(help="Random seed.")] = 0, plain: Plain = False) -> None:
+def quickstart(
+    out: Out = None, seed: Annotated[int, typer.Option(help="Random seed.")] = 0, plain: Plain = False
+) -> None:
     """Run all stages on the embedded pair, offline, in about two minutes, and show the result."""
     from .quickstart import quickstart as start
 
@@ -38,7 +44,7 @@ def quickstart(out: Out = None, seed: Annotated[int, typer.Option(help="Random s
 
 @app.command()
 def run(config: Config, out: Out = None, overrides: Set = None, plain: Plain = False) -> None:
-    """Run a configuration: scores before, controls, alignment, scores after, report. A stopped run goes on where it was."""
+    """Run a configuration: scores before, controls, alignment, scores after, report. A stopped run goes on."""
     from .pipeline import run as start
 
     _show(start(config, out, overrides=overrides or (), reporter=_reporter(plain)))
@@ -82,7 +88,9 @@ def shrink(
     config: Config,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the smaller model.", show_default=False)],
     layers: Annotated[int, typer.Option(help="How many of the teacher's layers to keep.", show_default=False)],
-    by: Annotated[str, typer.Option(help="attribution (keep the highest ranked) or even (evenly spaced).")] = "attribution",
+    by: Annotated[
+        str, typer.Option(help="attribution (keep the highest ranked) or even (evenly spaced).")
+    ] = "attribution",
     overrides: Set = None,
 ) -> None:
     """Make a student from the configuration's teacher by keeping some of its layers: a plain Hugging Face folder."""
@@ -109,17 +117,20 @@ def ls(kind: Annotated[str | None, typer.Argument(help="attribution, pairing, ba
     _print(table)
 
 
-def _version(show: bool) -> None:
+def _version(show: bool) -> bool:
     if show:
         from . import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+    return show
 
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -153,7 +164,9 @@ def main() -> NoReturn:
     except UserError as error:
         print(f"semalign: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         print("semalign: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""A run as a value: strict configuration from YAML or Python, with errors that say where and what was probably meant."""
+"""A run as a value: strict configuration from YAML or Python; errors say where and what was probably meant."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ from .methods import Method
 from .paths import expand
 from .strategy import build
 from .training import TrainingOptions
-
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names become folders
 
@@ -63,7 +62,7 @@ class TeacherConfig(ModelConfig):
     """The larger model."""
 
     adapt: bool = False
-    """Fine-tune the teacher with LoRA on the training rows first, so that its likelihoods measure knowledge and not format."""
+    """Fine-tune the teacher with LoRA on the training rows first: likelihoods then measure knowledge, not format."""
 
 
 class DataConfig(_Part):
@@ -132,7 +131,9 @@ class Run(_Part):
     def tasks(self) -> list[TaskSpec]:
         """The task specifications with `~` and `$VARIABLES` in their paths filled in."""
         return [
-            task.model_copy(update={part: expand(path) for part in ("folder", *SPLITS) if (path := getattr(task, part))})
+            task.model_copy(
+                update={part: expand(path) for part in ("folder", *SPLITS) if (path := getattr(task, part))}
+            )
             for task in self.data.tasks
         ]
 
@@ -148,7 +149,7 @@ class Run(_Part):
         return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod
-    def make(cls, values: Mapping[str, Any], where: str = "configuration") -> "Run":
+    def make(cls, values: Any, where: str = "configuration") -> "Run":
         """Validate plain values; every mistake becomes one UserError that starts with `where`."""
         if not isinstance(values, Mapping):
             raise UserError(
@@ -187,9 +188,9 @@ def _set(values: dict[str, Any], override: str) -> None:
     if not equals or not name:
         raise UserError(f"--set {override}: expected KEY=VALUE, for example training.epochs=3")
     *parents, last = name.split(".")
-    place = values
+    place: dict[str, Any] = values
     for parent in parents:
-        inner = place.setdefault(parent, {})
+        inner: Any = place.setdefault(parent, {})
         if isinstance(inner, str):  # `method: semalign` and `method.site=...`
             inner = place[parent] = {"model" if parent in ("teacher", "student") else "name": inner}
         if not isinstance(inner, dict):
@@ -205,13 +206,15 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for i, key in enumerate(keys):
             if key in keys[:i]:
-                raise yaml.MarkedYAMLError(problem=f"the key '{key}' comes twice", problem_mark=node.value[i][0].start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key '{key}' comes twice", problem_mark=node.value[i][0].start_mark
+                )
         return super().construct_mapping(node, deep)
 
 
 def _load_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         line = f" line {mark.line + 1}" if mark and "\n" in text else ""

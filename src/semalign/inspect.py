@@ -1,4 +1,4 @@
-"""Single stages for the command line: the attribution, the pairing and the map of a configuration, and shrinking its teacher."""
+"""Single stages for the command line: attribution, pairing and map of a configuration, and shrinking its teacher."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from .data import load_task
 from .errors import UserError, unknown
 from .methods import MethodContext, Plan
 from .methods.semalign import SemAlign
-from .models import check_tokenizers, save_plain, shared_tokens
+from .models import LanguageModel, check_tokenizers, load, save_plain, shared_tokens
 from .models import shrink as shrink_model
 from .pipeline import EXTRACT_BATCH, extract_batches, load_model, pick_device
 from .results import encode_rows
@@ -59,7 +59,7 @@ def shrink_teacher(config: Path, out: Path, *, layers: int, by: str, overrides: 
     if out.exists():
         raise UserError(f"{out}: already exists; choose another --out")
     run = Run.read(config, overrides)
-    teacher = load_model(run, run.teacher, pick_device(run.device))
+    teacher = _as_in_the_files(run)
     n_layer = teacher.n_layer
     if not 0 < layers < n_layer:
         raise UserError(f"--layers {layers}: the teacher has {n_layer} layers; keep 1 to {n_layer - 1} of them")
@@ -73,13 +73,25 @@ def shrink_teacher(config: Path, out: Path, *, layers: int, by: str, overrides: 
     return kept
 
 
+def _as_in_the_files(run: Run) -> LanguageModel:
+    """The teacher in the dtype of its files, unless the configuration names one: kept layers stay bit-identical."""
+    part = run.teacher
+    return load(
+        run.model_path(part),
+        revision=part.revision,
+        dtype=part.dtype,
+        device=pick_device(run.device),
+        trust_remote_code=part.trust_remote_code,
+    )
+
+
 def _attribution(run: Run) -> Attribution:
     return getattr(run.method, "attribution", None) or GradientXActivation()
 
 
 def _teacher_rows(run: Run) -> tuple:
     """The teacher and its extract rows."""
-    tasks = [load_task(spec, seed=run.seed, root=run.root) for spec in run.data.tasks]
+    tasks = [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]
     teacher = load_model(run, run.teacher, pick_device(run.device))
     rows = encode_rows(run, tasks, teacher)
     return teacher, extract_batches(rows, EXTRACT_BATCH, teacher)

@@ -1,7 +1,9 @@
-"""The stages of a run, in order, top to bottom: data, models, scores before, teacher, plans, training, scores after, report."""
+"""The stages of a run, in order, top to bottom: data, models, scores, teacher, plans, training, scores, report."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,16 @@ from .training.watch import trouble
 EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
 
 
+@dataclass(frozen=True)
+class Work:
+    """What every stage of a run works with."""
+
+    config: Run
+    rows: Rows
+    folder: RunFolder
+    reporter: Reporter
+
+
 def run(
     config: Run | str | Path | Mapping[str, Any],
     out: str | Path | None = None,
@@ -46,8 +58,8 @@ def run(
 ) -> Path:
     """Run a configuration into a folder (`runs/<name>` by default) and return the folder.
 
-    A folder that already holds this run is resumed: finished stages are not repeated. Raises UserError for a user's mistake, before
-    anything is written wherever that can be known before.
+    A folder that already holds this run is resumed: finished stages are not repeated. Raises UserError for a user's
+    mistake, before anything is written wherever that can be known before.
     """
     if isinstance(config, str | Path):
         config = Run.read(config, overrides)
@@ -55,10 +67,12 @@ def run(
         config = Run.make(config)
     reporter = reporter or Reporter(plain=True)
     device = pick_device(config.device)
-    tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.data.tasks]
+    tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.tasks]
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
     check_tokenizers(teacher, student)
+    for method in config.methods.values():
+        method.check(teacher.n_layer, student.n_layer)
     tokens = shared_tokens(teacher, student)
     rows = encode_rows(config, tasks, student)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
@@ -68,8 +82,9 @@ def run(
     write_json(folder / "environment.json", surroundings)
     started = time.time()
     try:
-        warnings = _before(config, rows, student, teacher, folder, reporter)
-        adapted = _adapt_teacher(config, rows, teacher, folder, reporter) if config.teacher.adapt else None
+        work = Work(config, rows, folder, reporter)
+        warnings = _before(work, student, teacher)
+        adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
         context = MethodContext(
             teacher=teacher,
             student=student,
@@ -77,17 +92,25 @@ def run(
             extract=extract_batches(rows, EXTRACT_BATCH, student),
             seed=config.seed,
         )
-        trained = {
-            name: _train_and_score(config, name, method, context, rows, folder, reporter)
-            for name, method in config.methods.items()
-        }
+        trained = {name: _train_and_score(work, name, method, context) for name, method in config.methods.items()}
         for name, result in trained.items():
             warnings += trouble(name, result.history.entries)
-        record = make_record(config, folder, rows, context, trained, adapted, warnings, surroundings, started)
+        record = make_record(
+            config,
+            folder,
+            rows,
+            context,
+            trained=trained,
+            adapted=adapted,
+            warnings=warnings,
+            environment=surroundings,
+            started=started,
+        )
         write_report(folder, record)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
-        folder.set_status("cancelled" if stopped else "failed", str(error).partition("\n")[0])
+        with contextlib.suppress(UserError):  # a full disk must not hide what went wrong
+            folder.set_status("cancelled" if stopped else "failed", str(error).partition("\n")[0])
         raise
     folder.set_status("done")
     return folder.path
@@ -128,32 +151,31 @@ def extract_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
     return [batch.to(model.device) for batch in batches(rows.split("extract"), size, padding_token(model.tokenizer))]
 
 
-def _score(config: Run, model: LanguageModel, name: str, rows: Rows, folder: RunFolder, reporter: Reporter) -> None:
+def _score(work: Work, model: LanguageModel, name: str) -> None:
     """Evaluate a model on every task into eval/<name>/, once."""
     stage = f"evaluate {name}"
-    if folder.done(stage):
+    if work.folder.done(stage):
         return
-    with folder.stage(stage) as cost, reporter.stage(f"evaluating {name}") as advance:
+    options = work.config.evaluation
+    with work.folder.stage(stage) as cost, work.reporter.stage(f"evaluating {name}") as advance:
         evaluate(
             model,
-            rows.tasks,
-            split=config.evaluation.split,
-            template=config.data.template,
-            batch_size=config.evaluation.batch_size,
-            folder=folder / "eval" / name,
+            work.rows.tasks,
+            split=options.split,
+            template=work.config.data.template,
+            batch_size=options.batch_size,
+            folder=work.folder / "eval" / name,
             progress=lambda _task, done, total: advance(done, total),
             skip_unavailable=True,
         )
-        cost.tokens = sum(len(e.input_ids) for e in rows.split(config.evaluation.split))
+        cost.tokens = sum(len(e.input_ids) for e in work.rows.split(options.split))
 
 
-def _before(
-    config: Run, rows: Rows, student: LanguageModel, teacher: LanguageModel, folder: RunFolder, reporter: Reporter
-) -> list[str]:
+def _before(work: Work, student: LanguageModel, teacher: LanguageModel) -> list[str]:
     """Scores of both models before anything is trained; warnings where the teacher has nothing to give."""
     for name, model in (("student", student), ("teacher", teacher)):
-        _score(config, model, name, rows, folder, reporter)
-    scores = {name: TaskScore.load(folder / "eval" / name) for name in ("student", "teacher")}
+        _score(work, model, name)
+    scores = {name: TaskScore.load(work.folder / "eval" / name) for name in ("student", "teacher")}
     warnings = []
     for task, before in scores["student"].items():
         above = scores["teacher"][task]
@@ -174,27 +196,26 @@ def _before(
             f"({teacher.n_layer} x {teacher.width}); this works, but is not what the method was made for"
         )
     for warning in warnings:
-        reporter.warn(warning)
+        work.reporter.warn(warning)
     return warnings
 
 
-def _adapt_teacher(config: Run, rows: Rows, teacher: LanguageModel, folder: RunFolder, reporter: Reporter) -> Trained:
+def _adapt_teacher(work: Work, teacher: LanguageModel) -> Trained:
     """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
     tokens = shared_tokens(teacher, teacher)
-    context = MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), seed=config.seed)
-    trained, adapter = _train(config, "teacher_adapted", SFT(), context, rows, folder, reporter)
+    context = MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), seed=work.config.seed)
+    trained, adapter = _train(work, "teacher_adapted", SFT(), context)
     adapter.requires_grad_(False)
-    _score(config, teacher, "teacher_adapted", rows, folder, reporter)
+    _score(work, teacher, "teacher_adapted")
     return trained
 
 
-def _train_and_score(
-    config: Run, name: str, method: Method, context: MethodContext, rows: Rows, folder: RunFolder, reporter: Reporter
-) -> Trained:
+def _train_and_score(work: Work, name: str, method: Method, context: MethodContext) -> Trained:
     """Train a fresh adapter on the student, score it, and leave the student as it was."""
-    trained, adapter = _train(config, name, method, context, rows, folder, reporter)
-    _score(config, context.student, name, rows, folder, reporter)
-    if method is config.method and not folder.done("export"):
+    trained, adapter = _train(work, name, method, context)
+    _score(work, context.student, name)
+    folder = work.folder
+    if method is work.config.method and not folder.done("export"):
         with folder.stage("export"):
             save_adapter(adapter, folder / "adapter")
             save_plain(merge(adapter), context.student.tokenizer, folder / "student")
@@ -202,26 +223,24 @@ def _train_and_score(
     return trained
 
 
-def _train(
-    config: Run, name: str, method: Method, context: MethodContext, rows: Rows, folder: RunFolder, reporter: Reporter
-) -> tuple[Trained, Any]:
+def _train(work: Work, name: str, method: Method, context: MethodContext) -> tuple[Trained, Any]:
     """Plan and train, or load what an earlier start trained; returns the adapter that now sits on the student."""
-    plan = _plan(name, method, context, folder, reporter)
-    stored = folder / "train" / name
-    if folder.done(f"train {name}"):
+    plan = _plan(work, name, method, context)
+    stored = work.folder / "train" / name
+    if work.folder.done(f"train {name}"):
         adapter = load_adapter(context.student, stored / "adapter")
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
-    options = config.training
-    adapter = lora(context.student, plan.layers, seed=config.seed, **options.lora.model_dump())
-    examples = rows.split("train")
+    options, seed = work.config.training, work.config.seed
+    adapter = lora(context.student, plan.layers, seed=seed, **options.lora.model_dump())
+    examples = work.rows.split("train")
     n_step = -(-len(examples) // options.batch_size) * options.epochs
-    with folder.stage(f"train {name}") as cost, reporter.stage(f"training {name}") as advance:
+    with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
         history = train(
             method.step(context, plan),
             examples,
             options,
             pad_id=padding_token(context.student.tokenizer),
-            seed=config.seed,
+            seed=seed,
             folder=stored,
             advance=lambda done: advance(done, n_step),
         )
@@ -231,10 +250,10 @@ def _train(
     return Trained(method.label, method, plan, history), adapter
 
 
-def _plan(name: str, method: Method, context: MethodContext, folder: RunFolder, reporter: Reporter) -> Plan:
-    stored = folder / "prepare" / name
-    if not folder.done(f"prepare {name}"):
-        with folder.stage(f"prepare {name}") as cost, reporter.stage(f"planning {name}"):
+def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan:
+    stored = work.folder / "prepare" / name
+    if not work.folder.done(f"prepare {name}"):
+        with work.folder.stage(f"prepare {name}") as cost, work.reporter.stage(f"planning {name}"):
             method.plan(context).save(stored)
             cost.tokens = sum(batch.n_tokens for batch in context.extract) if method.uses_teacher else 0
     return Plan.load(stored)
@@ -242,7 +261,8 @@ def _plan(name: str, method: Method, context: MethodContext, folder: RunFolder, 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:
     """record.json, summary.json, report.md and report.html."""
-    from .report import summary, write_report as write
+    from .report import summary
+    from .report import write_report as write
 
     write_json(folder / "record.json", record)
     write_json(folder / "summary.json", summary(record))

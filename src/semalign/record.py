@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from .artifacts import read_json, write_json
 from .basis.cosine import Cosine
 from .basis.input_side import InputSide
 from .basis.quality import reconstruction
@@ -20,7 +21,7 @@ from .evaluation import (
     paired_difference,
 )
 from .methods import MethodContext
-from .models import LanguageModel
+from .models import LanguageModel, Site
 from .results import Rows, Trained
 from .run_folder import RunFolder
 from .strategy import Strategy
@@ -33,6 +34,7 @@ def make_record(
     folder: RunFolder,
     rows: Rows,
     context: MethodContext,
+    *,
     trained: Mapping[str, Trained],
     adapted: Trained | None,
     warnings: list[str],
@@ -44,8 +46,9 @@ def make_record(
     scores = {name: TaskScore.load(folder / "eval" / name) for name in names}
     outcomes = {name: _outcomes(by_task) for name, by_task in scores.items()}
     reference = "teacher_adapted" if adapted else "teacher"
-    costs = folder.costs()
     main = trained[config.method.name]
+    basis = _basis(config, folder, context, main)
+    costs = folder.costs()
     return {
         "name": config.name,
         "command": f"semalign run {folder / 'config.yaml'} --out {folder.path}-again",
@@ -67,7 +70,7 @@ def make_record(
         "differences": _differences(outcomes, config, list(trained)),
         "attribution": _attribution(config, context, main),
         "pairing": _pairing(config, context, main),
-        "basis": _basis(config, folder, context, main),
+        "basis": basis,
         "training": {name: result.history.entries for name, result in trained.items()},
         "costs": costs,
         "warnings": [*warnings, *_unhelped(outcomes, config)],
@@ -87,7 +90,7 @@ def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
 
 
 def _outcomes(scores: Mapping[str, TaskScore]) -> dict[str, list[float]]:
-    """One number in [0, 1] a row, higher is better: the scorer's outcome, or the gold answer's probability a byte where there is no scorer."""
+    """One number in [0, 1] a row, higher is better: the scorer's outcome, or the gold answer's probability a byte."""
     return {task: _row_values(score) for task, score in scores.items()}
 
 
@@ -196,13 +199,21 @@ def _basis(config: Run, folder: RunFolder, context: MethodContext, main: Trained
     if main.plan.map is None:
         return None
     site = getattr(config.method, "site")  # noqa: B009 - only methods with a map get here
+    stored = folder / "prepare" / "curves.json"
+    if not folder.done("basis curves"):
+        with folder.stage("basis curves"):
+            write_json(stored, _curves(context, site))
+    name = getattr(config.method, "basis").name  # noqa: B009
+    return {"name": name, **main.plan.quality, "curves": read_json(stored)}
+
+
+def _curves(context: MethodContext, site: Site) -> list[dict[str, Any]]:
     curves = []
-    with folder.stage("basis curves"):
-        for side, model in (("teacher", context.teacher), ("student", context.student)):
-            for basis in (Cosine(), InputSide(), Random()):
-                curve = reconstruction(basis, model, context.tokens, context.extract, site)
-                curves.append({"label": f"{side}, {basis.name}", "site": site, "cosine": curve.tolist()})
-    return {"name": getattr(config.method, "basis").name, **main.plan.quality, "curves": curves}  # noqa: B009
+    for side, model in (("teacher", context.teacher), ("student", context.student)):
+        for basis in (Cosine(), InputSide(), Random()):
+            curve = reconstruction(basis, model, context.tokens, context.extract, site)
+            curves.append({"label": f"{side}, {basis.name}", "site": site, "cosine": curve.tolist()})
+    return curves
 
 
 def _citations(config: Run) -> list[dict[str, str]]:

@@ -22,7 +22,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ledger = Ledger()
-        self._done: dict[str, dict[str, Any]] = read_json(path / "stages.json") if (path / "stages.json").exists() else {}
+        self._done: dict[str, dict[str, Any]] = (
+            read_json(path / "stages.json") if (path / "stages.json").exists() else {}
+        )
 
     @classmethod
     def open(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
@@ -31,7 +33,7 @@ class RunFolder:
             raise UserError(f"{path}: is a file; give a folder as --out")
         held = path / "config.yaml"
         if held.exists():
-            difference = _first_difference(yaml.safe_load(held.read_text(encoding="utf-8")), config)
+            difference = _first_difference(_held(held), config)
             if difference:
                 raise UserError(f"{path}: already holds another run ({difference}); choose another --out")
         elif path.is_dir() and any(path.iterdir()):
@@ -76,6 +78,16 @@ class RunFolder:
 
     def set_status(self, status: str, detail: str = "") -> None:
         write_json(self.path / "status.json", {"status": status, "detail": detail, "stages": list(self._done)})
+
+
+def _held(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        values = None
+    if not isinstance(values, dict):
+        raise UserError(f"{path.parent}: already holds a config.yaml that is no run's; choose another --out")
+    return values
 
 
 def _first_difference(held: Any, given: Any, place: str = "") -> str:

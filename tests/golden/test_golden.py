@@ -1,6 +1,7 @@
 """Float64 loss curves on file, and version 1 of the method written out again from its formulas.
 
-A change that should not alter numbers keeps these; one that should, regenerates them: `python tests/golden/regenerate.py`.
+A change that should not alter numbers keeps these; one that should writes them again:
+`python tests/golden/regenerate.py`.
 """
 
 import json
@@ -61,7 +62,7 @@ def mlp_output(module, layer, batch):
 
 
 def version_one(teacher, student, pair, batch):
-    """L = [1 - mean cos(h_S, M h_T / |h_T|)] + [1 - mean z_y / |z|], over positions whose next token is an answer token."""
+    """L = [1 - mean cos(h_S, M h_T / |h_T|)] + [1 - mean z_y / |z|] over positions whose next token is the answer's."""
     teacher_layer, student_layer = pair
     with torch.no_grad():
         _, h_t = mlp_output(teacher.module, teacher_layer, batch)

@@ -1,4 +1,4 @@
-"""A teacher and a student in memory whose weights are a formula of their place, so that numbers on file outlive any random generator."""
+"""A teacher and a student in memory with weights by formula, so that numbers on file outlive any random generator."""
 
 import torch
 from tiny import tiny_tokenizer
@@ -72,13 +72,13 @@ def make_context(*, teacher=None, student=None, seed=0):
 def adapted_step(method, context, *, dropout=0.0, rank=3, seed=0, by_formula=True):
     """Plan, adapters on the student and the step; adapters start away from 0, so that all of them have a gradient."""
     plan = method.plan(context)
-    adapter = lora(context.student, plan.layers, rank=rank, alpha=4.0, dropout=dropout, seed=seed)
+    adapter = lora(context.student, plan.layers, rank=rank, alpha=4, dropout=dropout, seed=seed)
     trainable = [(name, p) for name, p in adapter.named_parameters() if p.requires_grad]
     if by_formula:
         fill(trainable, stream=7)
         with torch.no_grad():
             for _, parameter in trainable:
-                parameter *= 0.3
+                parameter.mul_(0.3)
     return adapter, plan, method.step(context, plan)
 
 

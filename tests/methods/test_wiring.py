@@ -168,9 +168,18 @@ def test_the_plan_comes_back_from_disk_as_it_was(tmp_path):
     again = type(plan).load(tmp_path / "plan")
     assert again.map is not None
     assert plan.map is not None
-    assert (again.layers, again.scores, again.pairs, again.quality) == (plan.layers, plan.scores, plan.pairs, plan.quality)
+    assert (again.layers, again.scores, again.pairs, again.quality) == (
+        plan.layers,
+        plan.scores,
+        plan.pairs,
+        plan.quality,
+    )
     assert torch.equal(again.map.matrix, plan.map.matrix)
-    assert (again.map.n_token, again.map.condition, again.map.unit) == (plan.map.n_token, plan.map.condition, plan.map.unit)
+    assert (again.map.n_token, again.map.condition, again.map.unit) == (
+        plan.map.n_token,
+        plan.map.condition,
+        plan.map.unit,
+    )
 
 
 def test_a_plan_without_a_map_comes_back_from_disk(tmp_path):

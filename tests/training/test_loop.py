@@ -105,7 +105,9 @@ def test_a_checkpoint_that_fails_leaves_the_older_one(tmp_path, monkeypatch):
     assert timeless(resumed.entries) == timeless(whole.entries)
 
 
-@pytest.mark.parametrize("part", ["parameters.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"])
+@pytest.mark.parametrize(
+    "part", ["parameters.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"]
+)
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_a_damaged_checkpoint_is_named_with_what_to_do(part, damage, tmp_path):
     with pytest.raises(Stopped):
@@ -213,7 +215,10 @@ def test_the_order_depends_on_the_seed_and_the_epoch_only():
     assert plan[:10] != plan[10:]
     longer = batch_plan(30, OPTIONS.model_copy(update={"epochs": 5}), seed=1)
     assert longer[:20] == plan
-    rows = [[row for batch in p for row in batch] for p in (plan, batch_plan(30, options.model_copy(update={"batch_size": 7}), seed=1))]
+    rows = [
+        [row for batch in p for row in batch]
+        for p in (plan, batch_plan(30, options.model_copy(update={"batch_size": 7}), seed=1))
+    ]
     assert rows[0] == rows[1]
 
 
@@ -226,7 +231,9 @@ def test_nan_in_the_students_weights_stops_training_with_the_term_and_the_rows(t
     context.student.module.get_submodule("model.norm").weight.data[3] = math.nan
     with pytest.raises(UserError) as caught:
         train(step, make_examples(N_EXAMPLE), OPTIONS, pad_id=PAD, seed=0, folder=tmp_path)
-    expected = "training stopped at step 0: the loss term 'onehot_cosine' is not a finite number (rows of the batch: row"
+    expected = (
+        "training stopped at step 0: the loss term 'onehot_cosine' is not a finite number (rows of the batch: row"
+    )
     assert str(caught.value).startswith(expected)
     assert "\n" not in str(caught.value)
     assert all(torch.isfinite(value).all() for value in trainable(step).values())
@@ -243,7 +250,9 @@ def test_nan_in_a_batch_names_the_latent_term_and_the_rows_it_comes_from(tmp_pat
     _, _, step = adapted_step(SemAlign(), context)
     teacher.module.get_input_embeddings().weight.data[token] = math.inf
     options = OPTIONS.model_copy(update={"batch_size": 8, "micro_batch_size": 2})
-    with pytest.raises(UserError, match=r"step 0: the loss term 'latent_cosine' is not a finite number \(rows of the batch: row") as caught:
+    with pytest.raises(
+        UserError, match=r"step 0: the loss term 'latent_cosine' is not a finite number \(rows of the batch: row"
+    ) as caught:
         train(step, bad, options, pad_id=PAD, seed=0, folder=tmp_path)
     assert "row5" in str(caught.value)
     assert "row4" not in str(caught.value)
@@ -263,3 +272,17 @@ def test_a_batch_whose_rows_have_no_answer_left_counts_as_nothing(tmp_path):
     _, _, step = adapted_step(SemAlign(), context)
     history = train(step, make_examples(1), OPTIONS, pad_id=PAD, seed=0, folder=tmp_path)
     assert history.n_step == 2
+
+
+@pytest.mark.parametrize("text", ["", '{"step": 0}\n', '{"step": 0}\n{"st'])
+def test_metrics_that_lost_their_steps_are_named_with_what_to_do(text, tmp_path):
+    with pytest.raises(Stopped):
+        start(tmp_path, stop_at=2)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.raises(UserError) as caught:
+        start(tmp_path)
+    place = tmp_path / "metrics.jsonl"
+    assert (
+        str(caught.value)
+        == f"{place}: does not hold the 2 steps that are done; delete {tmp_path} to train from the start"
+    )

@@ -4,9 +4,7 @@ from semalign.training.watch import trouble
 
 
 def history(n=40, *, cosine=0.6, norms=None, grad_norm=1.0, **spikes):
-    entries = [
-        {"step": step, "loss": 1.0, "cosine": {"3->1": cosine}, "grad_norm": grad_norm} for step in range(n)
-    ]
+    entries = [{"step": step, "loss": 1.0, "cosine": {"3->1": cosine}, "grad_norm": grad_norm} for step in range(n)]
     for step in range(0, n, 10):
         entries[step]["term_gradient_norms"] = dict(norms or {"latent_cosine": 1.0, "onehot_cosine": 2.0})
     return entries

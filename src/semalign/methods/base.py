@@ -89,6 +89,10 @@ class Method(Strategy, abc.ABC, kind="method"):
     label: ClassVar[str]
     """How the method is called in tables."""
 
+    def check(self, n_teacher: int, n_student: int) -> None:
+        """Raise UserError where the method cannot work on models of these depths: asked before anything is written."""
+        del n_teacher, n_student
+
     @abc.abstractmethod
     def plan(self, context: MethodContext) -> Plan:
         """Choose the layers, pairs and map. Costs no training."""
@@ -96,4 +100,3 @@ class Method(Strategy, abc.ABC, kind="method"):
     @abc.abstractmethod
     def step(self, context: MethodContext, plan: Plan) -> Step:
         """The module whose forward returns the loss; the student in `context` already carries its adapters."""
-

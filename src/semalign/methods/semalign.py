@@ -23,7 +23,7 @@ from .step import OnlineTeacher, Step
 
 @dataclass(frozen=True, kw_only=True)
 class SemAlign(Method, name="semalign"):
-    """Latent semantic alignment. The defaults are version 1 of the paper: one critical layer, the cosine map, two cosine terms.
+    """Latent semantic alignment; by default version 1 of the paper: one critical layer, cosine map, two cosine terms.
 
     Choices of ours where the paper is silent: the site (MLP output) and one critical layer.
     Source: Gu et al. 2025, arXiv:2510.24208 v1.
@@ -56,6 +56,10 @@ class SemAlign(Method, name="semalign"):
         names = [output.name for output in self.outputs]
         if len(set(names)) < len(names):
             raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
+
+    def check(self, n_teacher: int, n_student: int) -> None:
+        scores = [0.0] * n_teacher if self.pairing.uses_attribution else None
+        self.pairing.pair(PairingContext(n_teacher=n_teacher, n_student=n_student, scores=scores))
 
     def plan(self, context: MethodContext) -> Plan:
         teacher, student = context.teacher, context.student

@@ -19,13 +19,22 @@ class SFT(Method, name="sft"):
     layers: tuple[int, ...] | None = None
     """Student layers with adapters, counted from 0; None: all of them."""
 
+    def __post_init__(self) -> None:
+        if self.layers is not None and not self.layers:
+            raise UserError("'layers' is empty; name at least one layer, or leave it out for all")
+
+    def check(self, n_teacher: int, n_student: int) -> None:
+        outside = [layer for layer in self.layers or () if not 0 <= layer < n_student]
+        if outside:
+            raise UserError(
+                f"method 'sft': layer {outside[0]} does not exist; the student has layers 0 to {n_student - 1}"
+            )
+
     def plan(self, context: MethodContext) -> Plan:
         n_layer = context.student.n_layer
         if self.layers is None:
             return Plan(layers=tuple(range(n_layer)))
-        outside = [layer for layer in self.layers if not 0 <= layer < n_layer]
-        if outside:
-            raise UserError(f"method 'sft': layer {outside[0]} does not exist; the student has layers 0 to {n_layer - 1}")
+        self.check(context.teacher.n_layer, n_layer)
         return Plan(layers=tuple(sorted(set(self.layers))))
 
     def step(self, context: MethodContext, plan: Plan) -> Step:

@@ -1,6 +1,7 @@
 """One training step as a module: the student runs, its states meet their targets, the loss comes back.
 
-Everything the loss needs happens inside `forward`, so that engines which wrap the module (DDP, FSDP, DeepSpeed) see one output.
+Everything the loss needs happens inside `forward`, so that engines which wrap the module (DDP, FSDP,
+DeepSpeed) see one output.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from torch.nn.functional import cosine_similarity
 
 from ..basis import SemanticMap
 from ..data import Batch
+from ..errors import UserError
 from ..losses import Loss
 from ..models import FINAL, LanguageModel, Point, Site, listen
 from ..pairing import Pair
@@ -29,7 +31,10 @@ class Signals:
 
 
 class OnlineTeacher:
-    """A frozen teacher that runs beside the student; it is no submodule, so nothing of it is trained, saved or sharded with the student."""
+    """A frozen teacher that runs beside the student.
+
+    It is no submodule of the step, so nothing of it is trained, saved or sharded with the student.
+    """
 
     def __init__(
         self,
@@ -39,7 +44,8 @@ class OnlineTeacher:
         semantic_map: SemanticMap | None,
         tokens: Int[Tensor, "n_token"] | None,
     ) -> None:
-        self.teacher, self.pairs, self.site, self.map, self.tokens = teacher, pairs, site, semantic_map, tokens
+        self.teacher, self.pairs, self.map, self.tokens = teacher, pairs, semantic_map, tokens
+        self.site: Site = site
         self.points = sorted({Point(site, layer) for pair in pairs for layer, _ in pair.teacher})
 
     @torch.no_grad()
@@ -49,7 +55,7 @@ class OnlineTeacher:
         targets = {}
         for pair in self.pairs:
             assert self.map is not None, "pairs come with a map"
-            mixed = sum(weight * states[Point(self.site, layer)] for layer, weight in pair.teacher)
+            mixed = torch.stack([weight * states[Point(self.site, layer)] for layer, weight in pair.teacher]).sum(0)
             targets[pair.student] = self.map(mixed)
         logits = None
         if self.tokens is not None:
@@ -74,7 +80,8 @@ class Step(nn.Module):
         super().__init__()
         self.module = student.module
         self.student, self.signals, self.tokens = student, signals, tokens
-        self.outputs, self.layer_loss, self.pairs, self.site = tuple(outputs), layer_loss, tuple(pairs), site
+        self.outputs, self.layer_loss, self.pairs = tuple(outputs), layer_loss, tuple(pairs)
+        self.site: Site = site
 
     def units(self, batch: Batch) -> dict[str, int]:
         """Units of each term in a batch: what its total is divided by."""
@@ -91,15 +98,19 @@ class Step(nn.Module):
 
     def gradient_norms(self, batch: Batch, units: dict[str, int]) -> dict[str, float]:
         """Norm of each weighted term's own gradient on a batch; no gradient is kept and no random number used up."""
-        state = torch.get_rng_state()
         parameters = [p for p in self.parameters() if p.requires_grad]
-        totals, _ = self._totals(batch)
+        with torch.random.fork_rng():
+            totals, _ = self._totals(batch)
         norms = {}
         for name, total in totals.items():
+            if not total.requires_grad:
+                raise UserError(
+                    f"the loss term '{name}' does not depend on any adapter, so it would train nothing; "
+                    "change the site, the LoRA roles or the pairing"
+                )
             loss = self._loss({name: total}, units)
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
-        torch.set_rng_state(state)
         return norms
 
     def _loss(self, totals: dict[str, Tensor], units: dict[str, int]) -> Tensor:
@@ -125,7 +136,9 @@ class Step(nn.Module):
             totals[_latent(self.layer_loss)] = torch.stack(latent).sum()
         return totals, cosines
 
-    def _output_totals(self, hidden: Float[Tensor, "n_answer d_s"], batch: Batch, signals: Signals) -> dict[str, Tensor]:
+    def _output_totals(
+        self, hidden: Float[Tensor, "n_answer d_s"], batch: Batch, signals: Signals
+    ) -> dict[str, Tensor]:
         """Output losses see the answer positions only: no logits are made for prompts or padding."""
         if not self.outputs:
             return {}

@@ -1,13 +1,17 @@
-"""Checkpoints: everything that training needs to go on bit for bit, as safetensors and JSON, written whole or not at all."""
+"""Checkpoints: all that training needs to go on bit for bit, as safetensors and JSON, written whole or not at all."""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..artifacts import read_json, read_tensors, whole_folder, write_json, write_tensors
+from ..errors import UserError
+
+PARTS = ("parameters", "optimizer", "random")
 
 
 def save(folder: Path, step: int, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
@@ -33,15 +37,19 @@ def restore(folder: Path, parameters: dict[str, nn.Parameter], optimizer: torch.
     if not steps:
         return 0
     path = folder / f"checkpoint-{steps[-1]}"
+    try:
+        stored, moments, random = (read_tensors(path / f"{part}.safetensors") for part in PARTS)
+        step = read_json(path / "state.json")["step"]
+    except (SafetensorError, OSError, UserError, KeyError) as error:
+        raise UserError(f"{path}: damaged checkpoint ({error}); delete this folder to train from the start") from None
     with torch.no_grad():
-        for name, value in read_tensors(path / "parameters.safetensors").items():
+        for name, value in stored.items():
             parameters[name].copy_(value)
-    _restore_optimizer(read_tensors(path / "optimizer.safetensors"), parameters, optimizer)
-    random = read_tensors(path / "random.safetensors")
+    _restore_optimizer(moments, parameters, optimizer)
     torch.set_rng_state(random["cpu"])
     if "cuda" in random and torch.cuda.is_available():
         torch.cuda.set_rng_state(random["cuda"])
-    return read_json(path / "state.json")["step"]
+    return step
 
 
 def _random_state() -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The training loop: a step module that returns the loss, exact accumulation, metrics by the line, checkpoints that resume."""
+"""The training loop: a step module that returns the loss, exact accumulation, metrics by the line, resuming."""
 
 import json
 import math
@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..artifacts import disk_errors, write_text
 from ..data import Batch, Example, collate
 from ..errors import UserError
 from . import checkpoint
 from .options import TrainingOptions
 
 
+@runtime_checkable
 class StepModule(Protocol):
     """One forward of the student: loss, the total of each term, and the cosine of each pair."""
 
@@ -60,9 +62,9 @@ def train(
     A folder that holds a checkpoint is resumed from it. The order of rows depends on the seed and the epoch alone.
     """
     assert isinstance(step_module, nn.Module)
-    accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
     torch.manual_seed(seed)
     parameters = {name: p for name, p in step_module.named_parameters() if p.requires_grad}
+    accelerator = accelerator or Accelerator(cpu=next(iter(parameters.values())).device.type == "cpu")
     optimizer = torch.optim.AdamW(
         list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay
     )
@@ -77,12 +79,16 @@ def train(
             group["lr"] = options.learning_rate * learning_rate_factor(step, len(plan), options.warmup)
         rows = [examples[i] for i in plan[step]]
         micro = [batch.to(accelerator.device) for batch in _micro_batches(rows, options, pad_id)]
-        entry = _one_step(wrapped, step_module, micro, options, step, accelerator, parameters)
+        entry = _one_step(
+            wrapped, step_module, micro, options=options, step=step, accelerator=accelerator, parameters=parameters
+        )
         optimizer.step()
         optimizer.zero_grad()
         n_token = sum(int(batch.attention_mask.sum()) for batch in micro)
         seconds = time.perf_counter() - began
-        metrics.write({**entry, "tokens": n_token, "tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]})
+        metrics.write(
+            {**entry, "tokens": n_token, "tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]}
+        )
         if (step + 1) % options.checkpoint_every == 0 and step + 1 < len(plan):
             checkpoint.save(folder, step + 1, parameters, optimizer)
         advance(step + 1)
@@ -124,6 +130,7 @@ def _one_step(
     wrapped: nn.Module,
     step_module: StepModule,
     micro: list[Batch],
+    *,
     options: TrainingOptions,
     step: int,
     accelerator: Accelerator,
@@ -138,16 +145,20 @@ def _one_step(
     totals: dict[str, float] = {}
     cosines: dict[str, float] = {}
     loss_value, n_answer = 0.0, sum(int(batch.mask.sum()) for batch in micro)
+    doubtful: list[Batch] = []
     for batch in micro:
         loss, terms, pair_cosines = wrapped(batch, units)
         accelerator.backward(loss)
         loss_value += float(loss.detach())
+        if not math.isfinite(float(loss.detach())):
+            doubtful.append(batch)
         for term, total in terms.items():
             totals[term] = totals.get(term, 0.0) + float(total) / max(units[term], 1)
         for pair, total in pair_cosines.items():
             cosines[pair] = cosines.get(pair, 0.0) + float(total) / max(n_answer, 1)
-    grad_norm = float(accelerator.clip_grad_norm_(list(parameters.values()), options.gradient_clip))
-    _refuse_nan(loss_value, grad_norm, totals, step, micro)
+    norm = accelerator.clip_grad_norm_(list(parameters.values()), options.gradient_clip)
+    grad_norm = float(cast(Tensor, norm))
+    _refuse_nan(loss_value, grad_norm, totals, step, doubtful or micro)
     entry = {"step": step, "loss": loss_value, "terms": totals, "cosine": cosines, "grad_norm": grad_norm}
     return entry | {"term_gradient_norms": norms} if norms else entry
 
@@ -169,12 +180,18 @@ class _Metrics:
 
     def __init__(self, path: Path, start: int) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.entries = [json.loads(line) for line in lines[:start]]
-        path.write_text("".join(line + "\n" for line in lines[:start]), encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines()[:start] if path.exists() else []
+        try:
+            self.entries = [json.loads(line) for line in lines]
+        except json.JSONDecodeError:
+            self.entries = []
+        if len(self.entries) < start:
+            raise UserError(
+                f"{path}: does not hold the {start} steps that are done; delete {path.parent} to train from the start"
+            )
+        write_text(path, "".join(line + "\n" for line in lines))
 
     def write(self, entry: dict[str, Any]) -> None:
         self.entries.append(entry)
-        with self.path.open("a", encoding="utf-8") as file:
+        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

@@ -2,31 +2,33 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 
 class LoraOptions(BaseModel):
     """Adapters on the trained layers. Defaults: the paper's protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rank: PositiveInt = 16
     alpha: PositiveInt = 16
-    dropout: float = Field(0.05, ge=0, lt=1)
-    roles: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = Field(("up", "down", "v", "o"), min_length=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    roles: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = Field(
+        default=("up", "down", "v", "o"), min_length=1
+    )
 
 
 class TrainingOptions(BaseModel):
     """One budget for every method of a run: the same rows, steps, batches and optimiser."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: PositiveInt = 5
     batch_size: PositiveInt = 64
     micro_batch_size: PositiveInt | None = None
     """Rows a forward; the gradients of a batch are accumulated exactly. None: the whole batch at once."""
     learning_rate: PositiveFloat = 3e-4
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps with a rising learning rate; a cosine falls to 0 after it."""
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat = 1.0
@@ -35,3 +37,11 @@ class TrainingOptions(BaseModel):
     diagnose_every: PositiveInt = 50
     """Steps between measurements of each loss term's own gradient norm."""
     lora: LoraOptions = LoraOptions()
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> "TrainingOptions":
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} is more than batch_size {self.batch_size}; lower it"
+            )
+        return self

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-LOW_COSINE = 0.2  # an aligned pair passes 0.3 within the first tenth in every run on record; below 0.2 the target is not followed
+LOW_COSINE = 0.2  # below it the target is not followed: aligned pairs pass 0.3 within the first tenth of training
 GRADIENT_RATIO = 100.0  # beyond it the smaller term does not count
 
 
@@ -34,7 +34,8 @@ def _unbalanced(method: str, history: Sequence[dict[str, Any]]) -> list[str]:
     if norms[low] <= 0 or norms[high] / norms[low] < GRADIENT_RATIO:
         return []
     return [
-        f"{method}: the gradient of '{high}' is {norms[high] / norms[low]:.0f} times that of '{low}', which hardly counts; "
+        f"{method}: the gradient of '{high}' is {norms[high] / norms[low]:.0f} times that of '{low}', "
+        "which hardly counts; "
         "change their weights"
     ]
 
@@ -44,4 +45,7 @@ def _exploding(method: str, history: Sequence[dict[str, Any]]) -> list[str]:
     if len(norms) < 3 or max(norms) < GRADIENT_RATIO * max(median(norms), 1e-12):
         return []
     worst = max(range(len(norms)), key=norms.__getitem__)
-    return [f"{method}: the gradient norm jumped to {norms[worst]:.3g} at step {history[worst]['step']} (median {median(norms):.3g})"]
+    return [
+        f"{method}: the gradient norm jumped to {norms[worst]:.3g} at step {history[worst]['step']} "
+        f"(median {median(norms):.3g})"
+    ]

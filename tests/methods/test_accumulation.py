@@ -12,6 +12,7 @@ from semalign.losses.kl import ForwardKL
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.pairing.depth import Depth
+from semalign.pairing.manual import Manual
 from semalign.training import TrainingOptions, train
 
 # Sums in another order differ in the last digits of float64; anything real is far larger.
@@ -94,3 +95,12 @@ def test_training_does_not_depend_on_the_size_of_micro_batches(method, tmp_path)
         for name, value in adapters.items():
             # AdamW divides by the root of squared gradients, which magnifies last digits
             torch.testing.assert_close(others[name], value, rtol=1e-8, atol=1e-10)
+
+
+def test_the_latent_term_of_several_pairs_is_their_mean():
+    """More pairs do not drown the output term."""
+    rows = [collate(make_examples(5), PAD)]
+    pairs = ((0, 1), (1, 4), (2, 2))
+    alone = [accumulated(SemAlign(pairing=Manual(pairs=(pair,)), outputs=(), train="all"), rows)[0] for pair in pairs]
+    together = accumulated(SemAlign(pairing=Manual(pairs=pairs), outputs=(), train="all"), rows)[0]
+    assert together == pytest.approx(sum(alone) / 3, **EXACT)

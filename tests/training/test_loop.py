@@ -68,6 +68,7 @@ def test_resuming_repeats_no_step_before_the_checkpoint(tmp_path):
 def test_dropout_is_on_in_training_and_off_after_it(tmp_path):
     _, _, step = adapted_step(SFT(), make_context(), dropout=0.3)
     modes = []
+    step.eval()
     train(
         step,
         make_examples(N_EXAMPLE),
@@ -75,7 +76,7 @@ def test_dropout_is_on_in_training_and_off_after_it(tmp_path):
         pad_id=PAD,
         seed=0,
         folder=tmp_path,
-        advance=lambda _done: modes.append(step.training),
+        advance=lambda _done: modes.append(all(part.training for part in step.modules())),
     )
     assert modes == [True] * 6
     assert not any(part.training for part in step.modules())

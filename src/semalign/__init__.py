@@ -19,7 +19,20 @@ _WHERE = {
     "Loss": "semalign.losses",
     "Method": "semalign.methods",
 }
-__all__ = [*_WHERE, "__version__"]
+__all__ = [
+    "Attribution",
+    "Basis",
+    "Loss",
+    "Method",
+    "Pairing",
+    "Run",
+    "__version__",
+    "evaluate",
+    "listen",
+    "load",
+    "run",
+    "shrink",
+]
 
 
 def __getattr__(name: str) -> Any:

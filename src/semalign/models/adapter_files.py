@@ -27,4 +27,5 @@ def load_adapter(model: LanguageModel, folder: Path) -> PeftModel:
     """Put a saved adapter on `model`, in place, frozen."""
     from peft import PeftModel as Adapted
 
-    return Adapted.from_pretrained(model.module, str(folder), is_trainable=False)
+    with quiet():
+        return Adapted.from_pretrained(model.module, str(folder), is_trainable=False)

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from ..errors import UserError, unknown
 from .language_model import LanguageModel
 from .listen import check_layers
+from .quiet import quiet
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -47,7 +48,7 @@ def lora(
         fan_in_fan_out=model.family.fan_in_fan_out,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         return get_peft_model(model.module, config)  # pyright: ignore[reportReturnType]
 

@@ -1,5 +1,6 @@
-"""Keep transformers' progress bars and notes off the terminal while it loads or saves."""
+"""Keep the libraries' progress bars and notes off the terminal while they load, adapt or save."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,10 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # PEFT asks transformers by a name that transformers is about to drop: nothing a user could do about it
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

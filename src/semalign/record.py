@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .artifacts import read_json, write_json
+from .attribution.gradient_x_activation import GradientXActivation
 from .basis.cosine import Cosine
 from .basis.input_side import InputSide
 from .basis.quality import reconstruction
@@ -68,7 +69,7 @@ def make_record(
             n: mean_gap(outcomes[n], outcomes[reference], seed=config.seed)._asdict() for n in names if n != reference
         },
         "differences": _differences(outcomes, config, list(trained)),
-        "attribution": _attribution(config, context, main),
+        "attribution": _attribution(config, context, trained),
         "pairing": _pairing(config, context, main),
         "basis": basis,
         "training": {name: result.history.entries for name, result in trained.items()},
@@ -84,7 +85,8 @@ def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
         "model": part.model,
         "n_layer": model.n_layer,
         "width": model.width,
-        "parameters": model.module.num_parameters(exclude_embeddings=False),
+        # an adapted teacher carries its adapter: what is counted is the model
+        "parameters": sum(p.numel() for name, p in model.module.named_parameters() if "lora_" not in name),
         "trust_remote_code": part.trust_remote_code,
     }
 
@@ -170,17 +172,21 @@ def _unhelped(outcomes: Mapping[str, dict], config: Run) -> list[str]:
     return [f"{main}: the mean score is not above the LoRA-SFT control ({difference.value:+.3f})"]
 
 
-def _attribution(config: Run, context: MethodContext, main: Trained) -> dict[str, Any] | None:
-    if main.plan.scores is None:
-        return None
-    attribution = getattr(config.method, "attribution", None)
-    return {
-        "name": attribution.name if attribution else "gradient_x_activation",
-        "n_layer": context.teacher.n_layer,
-        "scores": list(main.plan.scores),
-        "rows": sum(batch.input_ids.shape[0] for batch in context.extract),
-        "source": attribution.source if attribution else PAPER["source"],
-    }
+def _attribution(config: Run, context: MethodContext, trained: Mapping[str, Trained]) -> dict[str, Any] | None:
+    """The attribution that the method used, or else the first of a control that used one."""
+    for key in (config.method.name, *trained):
+        scores = trained[key].plan.scores
+        if scores is None:
+            continue
+        strategy = getattr(trained[key].method, "attribution", None) or GradientXActivation()
+        return {
+            "name": strategy.name if key == config.method.name else f"{strategy.name}, for {key}",
+            "n_layer": context.teacher.n_layer,
+            "scores": list(scores),
+            "rows": sum(batch.input_ids.shape[0] for batch in context.extract),
+            "source": strategy.source,
+        }
+    return None
 
 
 def _pairing(config: Run, context: MethodContext, main: Trained) -> dict[str, Any] | None:

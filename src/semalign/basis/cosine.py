@@ -1,9 +1,11 @@
 """The paper's map: cosines to the teacher's semantic basis, recomposed in the student's."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float64
+from pydantic import Field
 from torch import Tensor
 
 from ..linalg.gram import condition_number, cross_gram, gram_factor, row_blocks
@@ -21,7 +23,7 @@ class Cosine(Basis, name="cosine"):
     source = "Gu et al. 2025, arXiv:2510.24208"
     recovers = "direction"
 
-    ridge: float = 1e-6
+    ridge: Annotated[float, Field(ge=0)] = 1e-6
     """Added to the Gram matrix, relative to its mean diagonal."""
     fold_final_norm: bool = False
     """Multiply the head's columns by the gain of the final norm first."""

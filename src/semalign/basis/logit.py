@@ -1,8 +1,10 @@
 """The map that keeps logits: the student state whose logits are closest to the teacher's."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from ..linalg.gram import condition_number, cross_gram, gram_factor
 from .base import Basis, SemanticMap, Vocabulary
@@ -19,7 +21,7 @@ class Logit(Basis, name="logit"):
     source = "Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer only"
     recovers = "logits"
 
-    ridge: float = 1e-10
+    ridge: Annotated[float, Field(ge=0)] = 1e-10
     """Added to the Gram matrix, relative to its mean diagonal."""
     fold_final_norm: bool = False
     """Multiply the heads' columns by the gains of the final norms first, for states before that norm."""

@@ -100,6 +100,40 @@ def shrink(
     typer.echo(f"{out}: layers {', '.join(map(str, kept))} of the teacher")
 
 
+@app.command("eval")
+def evaluate(  # noqa: PLR0917  (typer reads options from parameters)
+    model: Annotated[str, typer.Argument(help="A model folder, a hub id, or embedded:student.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
+    tasks: Annotated[str, typer.Option(help="Benchmarks, by commas.")] = "mmlu,gsm8k,humaneval,mbpp",
+    data: Annotated[Path | None, typer.Option(help="Folder of benchmark files; the hub if not given.")] = None,
+    protocol: Annotated[str, typer.Option(help="lm-eval (its own tasks) or paper.")] = "lm-eval",
+    limit: Annotated[int | None, typer.Option(help="At most so many rows each, a fixed random sample.")] = None,
+    num_fewshot: Annotated[int | None, typer.Option(help="Examples in a prompt; each task's own if not given.")] = None,
+    template: Annotated[str, typer.Option(help="plain or chat.")] = "plain",
+    samples: Annotated[int | None, typer.Option(help="Answers a HumanEval prompt (paper); 20 if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of --limit and of sampled answers.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Rows at a time.")] = 16,
+    plain: Plain = False,
+) -> None:
+    """Score a model on MMLU, GSM8K, HumanEval and MBPP. A stopped evaluation goes on where it was."""
+    from .evaluation.benchmarks import Options, evaluate_model, score_table
+
+    names = tuple(name.strip() for name in tasks.split(",") if name.strip())
+    options = Options(
+        tasks=names,
+        protocol=protocol,
+        data=data,
+        limit=limit,
+        num_fewshot=num_fewshot,
+        template=template,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    _print(score_table(evaluate_model(model, options, out, _reporter(plain)).values()))
+    typer.echo(f"every prompt and generation: {out}")
+
+
 @app.command()
 def ls(kind: Annotated[str | None, typer.Argument(help="attribution, pairing, basis, loss, method.")] = None) -> None:
     """List the strategies that configurations can name."""

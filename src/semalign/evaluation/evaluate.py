@@ -10,8 +10,10 @@ from lm_eval.api.model import LM
 from semalign.data import Row, Task, Template, prompt_text
 from semalign.errors import UserError
 from semalign.evaluation.harness import Sample, answer_all, quiet, row_task
+from semalign.evaluation.memory import Memory
 from semalign.evaluation.model import HarnessModel, in_evaluation
 from semalign.evaluation.outcome import Outcome
+from semalign.evaluation.sampling import Draws
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
 from semalign.evaluation.scorers import CODE, GENERATED, Scorer, generation_reader, read_bits, scorer_for
 from semalign.evaluation.scores import TaskScore
@@ -32,12 +34,16 @@ def evaluate(
     folder: Path | None = None,
     progress: Progress | None = None,
     skip_unavailable: bool = False,
+    draws: Draws | None = None,
+    memory: Memory | None = None,
 ) -> dict[str, TaskScore]:
     """The score on each task and the bits per byte of its gold answers; with `folder`, saved there task by task.
 
-    Generation is greedy, from the same tokens as in training. Where there is no sandbox, a task of generated code is an
-    error before anything is generated; with `skip_unavailable` it has bits per byte, no score, and the reason.
-    Any lm-eval model that has a `tokenizer` does as `model` too.
+    Generation is greedy unless said otherwise, from the same tokens as in training. Where there is no sandbox, a task
+    of generated code is an error before anything is generated; with `skip_unavailable` it has bits per byte, no score,
+    and the reason.
+    Any lm-eval model that has a `tokenizer` does as `model` too. With `draws`, tasks of generated code are answered
+    several times at a temperature; with `memory`, answers that it holds are not made again.
     """
     scores = {}
     with contextlib.ExitStack() as stack:
@@ -46,11 +52,16 @@ def evaluate(
         box, missing = _open_sandbox(stack, tasks, skip_unavailable)
         stack.enter_context(quiet())
         lm = model if isinstance(model, LM) else _open_model(stack, model, template, batch_size)
+        if memory is not None and isinstance(lm, HarnessModel):
+            lm.memory = memory
         for task in tasks:
             _check_room(task, lm)
         for task in tasks:
             reason = missing if task.score == CODE else None
-            protocol = Protocol(task=task, split=split, template=template, batch_size=batch_size, reason=reason)
+            own = draws if draws is not None and task.score == CODE else Draws()
+            protocol = Protocol(
+                task=task, split=split, template=template, batch_size=batch_size, reason=reason, draws=own
+            )
             scorer = None if reason else scorer_for(task.score, box)
             scores[task.name] = _evaluate_task(lm, protocol, scorer, progress)
             if folder is not None:
@@ -61,20 +72,22 @@ def evaluate(
 def _evaluate_task(lm: LM, protocol: Protocol, scorer: Scorer | None, progress: Progress | None) -> TaskScore:
     task, rows = protocol.task, protocol.rows
     documents = [_document(i, row, lm, protocol.template) for i, row in enumerate(rows)]
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, list[Outcome]] = {}
     asked = {"bits": row_task("bits_per_byte", documents, read=read_bits)}
     if task.score == "multiple_choice":
         asked["score"] = row_task(task.score, documents)
     elif scorer is not None and task.score is not None:
-        settings = {"until": list(task.stop), "max_gen_toks": task.max_new_tokens}
+        draws = protocol.draws
+        settings = {"until": list(task.stop), "max_gen_toks": task.max_new_tokens, **draws.settings}
         read = generation_reader(task.score, rows, scorer, outcomes)
-        asked["score"] = row_task(task.score, documents, read=read, generation=settings)
+        asked["score"] = row_task(task.score, documents, read=read, generation=settings, repeats=draws.count)
     if isinstance(lm, HarnessModel):
-        n_request = sum(1 + (len(document["choices"]) or 1) * ("score" in asked) for document in documents)
+        each = protocol.draws.count
+        n_request = sum(1 + (len(document["choices"]) or each) * ("score" in asked) for document in documents)
         lm.begin(rows, partial(progress, task.name) if progress else None, n_request)
     samples = answer_all(lm, asked)
     for index, outcome in outcomes.items():
-        samples["score"][index]["outcome"] = outcome
+        samples["score"][index]["outcomes"] = outcome
     truncated = lm.truncated if isinstance(lm, HarnessModel) else 0
     return summarise(protocol, documents, samples, truncated)
 

@@ -1,4 +1,4 @@
-"""Greedy generation of a batch of prompts: each row begins with what it owes and ends at its own first stop text."""
+"""Generation of a batch of prompts: each row begins with what it owes and ends at its own first stop text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from semalign.evaluation.sampling import Drawn
 from semalign.evaluation.texts import Continuation, Prompt
 
 # Greedy and nothing else: Qwen's generation_config carries a repetition penalty that would apply to greedy search too.
@@ -24,17 +25,23 @@ def generate(
     stops: Sequence[str],
     ends: Sequence[int],
     pad: int,
+    drawn: Drawn | None = None,
 ) -> list[str]:
-    """The text after each prompt, up to its first stop text or end token; the same in any batch."""
+    """The text after each prompt, up to its first stop text or end token; the same in any batch.
+
+    Greedy, unless `drawn` holds a stream of random numbers for each row.
+    """
     rows = [torch.tensor(prompt.tokens) for prompt in prompts]
     ids = pad_sequence(rows, batch_first=True, padding_value=pad, padding_side="left")
     ones = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
     owed, n_prompt = [prompt.owed for prompt in prompts], ids.shape[1]
+    processors = [Owed(continuation, owed, n_prompt)] if any(owed) else []
+    processors += [drawn] if drawn else []
     tokens = module.generate(  # pyright: ignore[reportCallIssue]
         input_ids=ids.to(module.device),
         attention_mask=ones.to(module.device),
         max_new_tokens=max_new_tokens,
-        logits_processor=LogitsProcessorList([Owed(continuation, owed, n_prompt)] if any(owed) else []),
+        logits_processor=LogitsProcessorList(processors),
         stopping_criteria=StoppingCriteriaList([StopTexts(continuation, stops, owed, n_prompt)] if stops else []),
         eos_token_id=list(ends),
         pad_token_id=pad,

@@ -21,16 +21,20 @@ Read = Callable[[Mapping[str, Any], Sequence[Any]], dict[str, Any]]
 """An lm-eval `process_results`: a document and the model's responses to the metrics of that row."""
 
 
-class RowTask(ConfigurableTask):
+class QuietTask(ConfigurableTask):
+    """A task of lm-eval that draws nothing."""
+
+    def build_all_requests(self, **options: Any) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):  # lm-eval draws a progress bar here that no option turns off
+            super().build_all_requests(**options)
+
+
+class RowTask(QuietTask):
     """One YAML file over documents in memory."""
 
     def __init__(self, config: Mapping[str, Any], documents: Sequence[Mapping[str, Any]]) -> None:
         rows = datasets.Dataset.from_list([dict(document) for document in documents])
         super().__init__(config={**config, "custom_dataset": lambda **_: {config["test_split"]: rows}})
-
-    def build_all_requests(self, **options: Any) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):  # lm-eval draws a progress bar here that no option turns off
-            super().build_all_requests(**options)
 
 
 def description(kind: str) -> dict[str, Any]:
@@ -44,13 +48,20 @@ def row_task(
     *,
     read: Read | None = None,
     generation: Mapping[str, Any] | None = None,
+    repeats: int = 1,
 ) -> RowTask:
-    """The task of tasks/<kind>.yaml; `read` scores where lm-eval has no metric, `generation` adds to its settings."""
+    """The task of tasks/<kind>.yaml; `read` scores where lm-eval has no metric, `generation` adds to its settings.
+
+    With `repeats` each document is answered that often, and `read` gets the list of answers.
+    """
     config = description(kind)
     if read is not None:
         config["process_results"] = read
     if generation is not None:
         config["generation_kwargs"] = {**config["generation_kwargs"], **generation}
+    if repeats > 1:
+        config["repeats"] = repeats
+        config["filter_list"] = [{"name": "all", "filter": [{"function": "take_first_k", "k": repeats}]}]
     return RowTask(config, documents)
 
 

@@ -6,17 +6,20 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
 from semalign.evaluation.generation import generate
+from semalign.evaluation.memory import Memory
+from semalign.evaluation.sampling import Drawn, stream_seed
 from semalign.evaluation.sharing import Tokens, by_length, carriers
 from semalign.evaluation.texts import Continuation, Prompt
 from semalign.models import LanguageModel
@@ -43,6 +46,7 @@ class HarnessModel(_HFLM):
         )
         self.template: Template = template
         self._continuation = Continuation(self.tokenizer)
+        self.memory = Memory()
         self.begin([], None, 0)
         self._ends = _end_tokens(model, template)
         self._pad = padding_token(model.tokenizer)
@@ -61,6 +65,9 @@ class HarnessModel(_HFLM):
 
     def _prompt(self, text: str, row: Row) -> Prompt:
         return self._continuation.open(text, prompt_tokens(row, self.tokenizer, self.template))
+
+    def _prompt_of(self, text: str) -> Prompt:
+        return self._prompts[text]
 
     def _answer(self, count: int) -> None:
         self._answered += count
@@ -82,6 +89,17 @@ class HarnessModel(_HFLM):
     def _loglikelihood_tokens(
         self, requests: Sequence[Pair], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
+        keys = self.memory.keys("loglikelihood", [text for text, _, _ in requests])
+        results = [self.memory.recall(key) for key in keys]
+        left = [index for index, result in enumerate(results) if result is None]
+        self._answer(len(requests) - len(left))
+        for index, result in self._read_pairs([requests[index] for index in left]):
+            results[left[index]] = result
+            self.memory.keep(keys[left[index]], result)
+        return [(nats, greedy) for nats, greedy in results]
+
+    def _read_pairs(self, requests: Sequence[Pair]) -> Iterator[tuple[int, tuple[float, bool]]]:
+        """The index of a request and its nats, as batches get done."""
         inputs = [tuple((context + answer)[:-1][-self.max_length :]) for _, context, answer in requests]
         self.truncated += sum(len(c) + len(a) > self.max_length + 1 for _, c, a in requests)
         sequences, home = carriers(inputs)
@@ -90,7 +108,6 @@ class HarnessModel(_HFLM):
         for index, place in enumerate(home):
             guests[place].append(index)
             starts[place] = min(starts[place], len(inputs[index]) - len(requests[index][2]))
-        results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         scores = LOGITS // self.model.get_output_embeddings().weight.shape[0]
         for batch in by_length([len(s) for s in sequences], starts, rows=self.batch_size, scores=scores):
             first = min(starts[place] for place in batch)
@@ -102,9 +119,8 @@ class HarnessModel(_HFLM):
                     end = len(inputs[index]) - first
                     where = torch.arange(end - len(answer), end, device=logits.device)
                     nats = (logits[row, where, answer] - total[row, where]).sum()
-                    results[index] = float(nats), bool((best[row, where] == answer).all())
+                    yield index, (float(nats), bool((best[row, where] == answer).all()))
                 self._answer(len(guests[place]))
-        return results
 
     @torch.no_grad()
     def _logits(self, sequences: Sequence[Tokens], first: int) -> Float[Tensor, "b kept n_row"]:
@@ -119,44 +135,77 @@ class HarnessModel(_HFLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """The text after each context, up to its stop texts, without them."""
-        texts = [""] * len(requests)
-        for batch in self._alike(requests):
-            settings = _settings(requests[batch[0]])
-            room = self.max_length - settings["max_gen_toks"]
-            prompts = [self._prompts[requests[index].args[0]] for index in batch]
-            self.truncated += sum(len(prompt.tokens) > room for prompt in prompts)
-            written = generate(
-                self.model,
-                [prompt._replace(tokens=prompt.tokens[-room:]) for prompt in prompts],
-                self._continuation,
-                max_new_tokens=settings["max_gen_toks"],
-                stops=[stop for stop in settings["until"] if stop],
-                ends=sorted(self._ends),
-                pad=self._pad,
-            )
+        asked = [_Asked(request.args[0], _settings(request)) for request in requests]  # pyright: ignore
+        keys = self.memory.keys("generate_until", asked)
+        texts = [self.memory.recall(key) for key in keys]
+        left = [index for index, text in enumerate(texts) if text is None]
+        self._answer(len(requests) - len(left))
+        for batch in self._alike(asked, left):
+            written = self._write([asked[index] for index in batch], [keys[index] for index in batch])
             for index, text in zip(batch, written, strict=True):
                 texts[index] = text
+                self.memory.keep(keys[index], text)
             self._answer(len(batch))
         return texts
 
-    def _alike(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
+    def _write(self, asked: "Sequence[_Asked]", keys: Sequence[str]) -> list[str]:
+        """One batch of texts; all have the same settings."""
+        settings = asked[0].settings
+        room = self.max_length - settings["max_gen_toks"]
+        prompts = [self._prompt_of(request.context) for request in asked]
+        self.truncated += sum(len(prompt.tokens) > room for prompt in prompts)
+        drawn = None
+        if settings["do_sample"]:
+            drawn = Drawn(settings["temperature"], [stream_seed(settings.get("seed", 0), key) for key in keys])
+        return generate(
+            self.model,
+            [prompt._replace(tokens=prompt.tokens[-room:]) for prompt in prompts],
+            self._continuation,
+            max_new_tokens=settings["max_gen_toks"],
+            stops=[stop for stop in settings["until"] if stop],
+            ends=sorted(self._ends),
+            pad=self._pad,
+            drawn=drawn,
+        )
+
+    def _alike(self, asked: "Sequence[_Asked]", left: Sequence[int]) -> Iterator[list[int]]:
         """Batches of requests with the same settings, longest prompts first, so that little is padding."""
 
         def settings(index: int) -> str:
-            return repr(_settings(requests[index]))
+            return repr(asked[index].settings)
 
         def length(index: int) -> int:
-            return len(self._prompts[requests[index].args[0]].tokens)
+            return len(self._prompt_of(asked[index].context).tokens)
 
-        order = sorted(range(len(requests)), key=lambda index: (settings(index), -length(index)))
+        order = sorted(left, key=lambda index: (settings(index), -length(index)))
         for _, group in groupby(order, key=settings):
             indices = list(group)
             yield from (indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size))
 
 
+class UpstreamModel(HarnessModel):
+    """The same speed for lm-eval's own tasks: texts and tokens are as lm-eval's HFLM makes them."""
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        return _HFLM.loglikelihood(self, requests, disable_tqdm)
+
+    def _prompt_of(self, text: str) -> Prompt:
+        if text not in self._prompts:
+            self._prompts[text] = Prompt(self.tok_encode(text), "")
+        return self._prompts[text]
+
+
+class _Asked(NamedTuple):
+    """What a text is generated from, and how."""
+
+    context: str
+    settings: dict[str, Any]
+
+
 def _settings(request: Instance) -> dict[str, Any]:
+    """lm-eval's settings of a request with its own defaults filled in."""
     arguments: Any = request.args
-    return arguments[1]
+    return dict(normalize_gen_kwargs(arguments[1]))
 
 
 def _end_tokens(model: LanguageModel, template: Template) -> set[int]:

@@ -36,13 +36,17 @@ def passes_tests(row: Row, generation: str, box: Sandbox) -> Outcome:
     return Outcome(float(verdict.passed), code, "" if verdict.passed else verdict.reason)
 
 
-def generation_reader(metric: str, rows: Sequence[Row], scorer: Scorer, outcomes: dict[int, Outcome]) -> Read:
-    """An lm-eval `process_results`; lm-eval averages values, so the whole outcomes are kept in `outcomes` by index."""
+def generation_reader(metric: str, rows: Sequence[Row], scorer: Scorer, outcomes: dict[int, list[Outcome]]) -> Read:
+    """An lm-eval `process_results`; lm-eval averages values, so the whole outcomes are kept in `outcomes` by index.
+
+    The value of several answers to a row is the mean of theirs: of programs, the unbiased pass@1.
+    """
 
     def read(document: Mapping[str, Any], responses: Sequence[Any]) -> dict[str, Any]:
-        index = document["index"]
-        outcomes[index] = scorer(rows[index], responses[0])
-        return {metric: outcomes[index].value}
+        index, answered = document["index"], responses[0]
+        texts = [answered] if isinstance(answered, str) else answered
+        outcomes[index] = [scorer(rows[index], text) for text in texts]
+        return {metric: sum(outcome.value for outcome in outcomes[index]) / len(texts)}
 
     return read
 

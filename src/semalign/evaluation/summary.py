@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 from semalign.data import Row, Task, Template
 from semalign.errors import UserError
 from semalign.evaluation.harness import Sample, description
+from semalign.evaluation.outcome import Outcome
+from semalign.evaluation.sampling import Draws
 from semalign.evaluation.scores import TaskScore
 
 PACKAGES = ("semalign", "lm_eval", "torch", "transformers", "tokenizers")
@@ -25,6 +27,7 @@ class Protocol:
     template: Template
     batch_size: int
     reason: str | None
+    draws: Draws
 
     @property
     def rows(self) -> list[Row]:
@@ -39,6 +42,7 @@ class Protocol:
             "sampling": f"all {len(self.rows)} rows of the task's '{self.split}' split, in its order",
             "notes": list(self.task.notes),
             "few_shot": 0,
+            "draws": asdict(self.draws),
             "stop": list(self.task.stop),
             "max_new_tokens": self.task.max_new_tokens,
             "batch_size": self.batch_size,
@@ -85,10 +89,23 @@ def _response(row: Row, sample: Sample) -> dict[str, Any]:
         chosen = choices[nats.index(max(nats))]
         told = {"generation": chosen, "choices": choices, "log_likelihoods": nats}
         return {**told, "gold": choices[row.extra["gold"]], "outcome": float(sample["acc"])}
-    outcome = sample["outcome"]
+    outcomes: list[Outcome] = sample["outcomes"]
     expected = {name: row.extra[name] for name in EXPECTED if name in row.extra}
-    told = {"generation": sample["filtered_resps"][0], "read": outcome.read}
-    return {**told, **expected, "outcome": outcome.value, "reason": outcome.reason}
+    answered = sample["filtered_resps"][0]
+    if len(outcomes) == 1:
+        (outcome,) = outcomes
+        text = answered if isinstance(answered, str) else answered[0]
+        return {
+            "generation": text,
+            "read": outcome.read,
+            **expected,
+            "outcome": outcome.value,
+            "reason": outcome.reason,
+        }
+    told = {"generations": list(answered), "reads": [outcome.read for outcome in outcomes]}
+    values = [outcome.value for outcome in outcomes]
+    passed = {"outcomes": values, "reasons": [outcome.reason for outcome in outcomes]}
+    return {**told, **expected, **passed, "outcome": sum(values) / len(values)}
 
 
 def _check_finite(protocol: Protocol, row_bits: Sequence[float]) -> None:

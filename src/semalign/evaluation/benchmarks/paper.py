@@ -1,0 +1,87 @@
+"""The paper's protocol: the rows and prompts of training, no examples, several answers to each HumanEval prompt.
+
+MMLU and GSM8K zero-shot in Open-Instruct's wording, HumanEval as pass@k from samples at temperature 0.1, MBPP's test
+ids 11-510 with no test in the prompt. Source: Gu et al. 2025, arXiv:2510.24208; Wang et al. 2023, arXiv:2306.04751.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from semalign.data import Task, TaskSpec, load_task
+from semalign.data.sampling import sample
+from semalign.evaluation.benchmarks.options import Options
+from semalign.evaluation.benchmarks.score import BenchmarkScore, sampling_text, scored
+from semalign.evaluation.evaluate import Progress, evaluate
+from semalign.evaluation.memory import Memory
+from semalign.evaluation.sampling import Draws, pass_at_k
+from semalign.models import LanguageModel
+
+TEMPERATURE = 0.1
+KS = (1, 5, 10, 20, 100)
+"""Where pass@k is told, as far as there are as many samples."""
+
+
+@cache
+def _task(name: str, data: Path | None) -> Task:
+    folder = None if data is None else str(data.resolve())
+    return load_task(TaskSpec.model_validate({"name": name, "benchmark": name, "folder": folder}), seed=0, root=Path())
+
+
+def load_paper(benchmark: str, options: Options) -> tuple[Task, int]:
+    """The task with the rows that are asked, and how many there are."""
+    task = _task(benchmark, options.data)
+    rows = task.splits["test"]
+    count = min(len(rows), options.limit or len(rows))
+    chosen = sample(rows, count, seed=options.seed, task=benchmark, split="test")
+    return replace(task, splits={"test": chosen}), len(rows)
+
+
+def score_paper(
+    model: LanguageModel | LM, task: Task, n_all: int, options: Options, *, memory: Memory, progress: Progress | None
+) -> dict[str, Any]:
+    """What a BenchmarkScore says of the task, all but who was asked and how long it took."""
+    draws = Draws(options.n_sample, TEMPERATURE, options.seed) if task.name == "humaneval" else Draws()
+    result = evaluate(
+        model,
+        [task],
+        template=options.template,  # pyright: ignore[reportArgumentType]
+        batch_size=options.batch_size,
+        draws=draws,
+        memory=memory,
+        progress=progress,
+    )[task.name]
+    protocol = {name: value for name, value in result.protocol.items() if name not in ("rows", "few_shot", "sampling")}
+    settings = {
+        **protocol,
+        "sampling": sampling_text(len(result.ids), n_all, options.seed),
+        "seed": options.seed,
+        "data": str(options.data or "hub"),
+    }
+    return {
+        "task": task.name,
+        "protocol": "paper",
+        "metric": "pass@1" if task.score == "passes_tests" else result.metric,
+        "outcomes": result.outcomes,
+        "few_shot": 0,
+        "ids": result.ids,
+        "also": {"bits_per_byte": result.bits_per_byte, **_pass_at(draws.count, result.samples)},
+        "settings": settings,
+        "samples": result.samples,
+    }
+
+
+def summarise_paper(found: Mapping[str, Any], seconds: float, settings: Mapping[str, Any]) -> BenchmarkScore:
+    """The score, with who was asked among its settings."""
+    return scored(**{**found, "settings": {**settings, **found["settings"]}}, seconds=seconds)
+
+
+def _pass_at(n: int, samples: list[dict[str, Any]]) -> dict[str, float]:
+    """pass@k for every k that there are samples for, where there are several."""
+    ks = [k for k in KS if 1 < k <= n]
+    passed = [round(sum(sample["outcomes"])) for sample in samples] if ks else []
+    return {f"pass@{k}": sum(pass_at_k(n, count, k) for count in passed) / len(passed) for k in ks}

@@ -10,6 +10,9 @@ from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.kl import ForwardKL
 from semalign.losses.onehot_cosine import OnehotCosine
+from semalign.losses.relative_mse import RelativeMSE
+from semalign.losses.reverse_kl import ReverseKL
+from semalign.losses.skew_kl import SkewKL
 from semalign.strategy import available
 
 N_ROW, N_POS, WIDTH = 3, 5, 7
@@ -155,12 +158,30 @@ def plain_onehot_cosine(h, target):
     return plain_cosine(h, [float(i == target) for i in range(len(h))])
 
 
+def plain_reverse_kl(h, target, temperature=1.0):
+    return plain_kl(target, h, temperature)
+
+
+def plain_skew_kl(h, target, skew, temperature=1.0):
+    p, q = probabilities(target, temperature), probabilities(h, temperature)
+    return temperature**2 * sum(a * math.log(a / (skew * a + (1 - skew) * b)) for a, b in zip(p, q, strict=True))
+
+
+def plain_relative_mse(h, target):
+    return sum((a - b) ** 2 for a, b in zip(h, target, strict=True)) / sum(b * b for b in target)
+
+
 PLAIN = [
     (Cosine(), plain_cosine),
     (CrossEntropy(), plain_cross_entropy),
     (ForwardKL(), plain_kl),
     (ForwardKL(temperature=2.5), lambda h, target: plain_kl(h, target, 2.5)),
     (OnehotCosine(), plain_onehot_cosine),
+    (RelativeMSE(), plain_relative_mse),
+    (ReverseKL(), plain_reverse_kl),
+    (ReverseKL(temperature=2.5), lambda h, target: plain_reverse_kl(h, target, 2.5)),
+    (SkewKL(), lambda h, target: plain_skew_kl(h, target, 0.1)),
+    (SkewKL(skew=0.4, temperature=2.5), lambda h, target: plain_skew_kl(h, target, 0.4, 2.5)),
 ]
 
 
@@ -200,7 +221,9 @@ def test_a_state_of_zeros_costs_one_and_has_a_gradient(loss, case):
     assert torch.autograd.grad(cost, zeros)[0].isfinite().all()
 
 
-@pytest.mark.parametrize("loss", [CrossEntropy(), ForwardKL(), ForwardKL(temperature=3.0)], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [CrossEntropy(), ForwardKL(), ForwardKL(temperature=3.0), ReverseKL(), SkewKL()], ids=repr
+)
 def test_scoring_rules_are_blind_to_a_shift_of_the_logits(loss, case):
     h, target, mask = case
     torch.testing.assert_close(loss(h + 5.0, target, mask), loss(h, target, mask), rtol=1e-9, atol=1e-12)
@@ -213,6 +236,13 @@ def test_the_divergence_is_forward(case):
     everywhere = torch.ones(1, dtype=torch.bool)
     assert ForwardKL()(student, teacher, everywhere) == pytest.approx(200 - math.log(2))
     assert ForwardKL()(teacher, student, everywhere) == pytest.approx(math.log(2))
+
+
+def test_the_reverse_divergence_is_bounded_where_the_forward_one_is_not(case):
+    teacher, student = torch.tensor([[0.0, 400.0]]).double(), torch.tensor([[0.0, 0.0]]).double()
+    everywhere = torch.ones(1, dtype=torch.bool)
+    assert ReverseKL()(teacher, student, everywhere) == pytest.approx(math.log(2))
+    assert SkewKL(skew=0.2)(-teacher, teacher, everywhere) == pytest.approx(-math.log(0.2))
 
 
 def test_the_temperature_keeps_the_size_of_gradients():

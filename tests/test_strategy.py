@@ -186,7 +186,7 @@ def other(annotation, value):
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
-        return value + 2
+        return value / 2 if 0 < value < 1 else value + 2  # shares stay shares
     if typing.get_origin(annotation) is typing.Literal:
         return next(choice for choice in typing.get_args(annotation) if choice != value)
     return None

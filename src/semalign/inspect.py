@@ -86,7 +86,10 @@ def _as_in_the_files(run: Run) -> LanguageModel:
 
 
 def _attribution(run: Run) -> Attribution:
-    return getattr(run.method, "attribution", None) or GradientXActivation()
+    """What the run would use; for shrinking a teacher, and for methods without one, Gradient x Activation."""
+    if isinstance(run.method, SemAlign):
+        return run.method.attribution or GradientXActivation(site=run.method.site)
+    return GradientXActivation()
 
 
 def _teacher_rows(run: Run) -> tuple:

@@ -75,6 +75,7 @@ def run(
         method.check(teacher.n_layer, student.n_layer)
     tokens = shared_tokens(teacher, student)
     rows = encode_rows(config, tasks, student)
+    _refuse_empty(config, rows)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
     folder.check_inputs(_inputs(rows, student, teacher))
     folder.set_status("running")
@@ -94,7 +95,7 @@ def run(
         )
         trained = {name: _train_and_score(work, name, method, context) for name, method in config.methods.items()}
         for name, result in trained.items():
-            warnings += trouble(name, result.history.entries)
+            warnings += trouble(name, result.history.entries)  # each was said when its training ended
         record = make_record(
             config,
             folder,
@@ -134,11 +135,23 @@ def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
     )
 
 
+def _refuse_empty(config: Run, rows: Rows) -> None:
+    """Every method trains, and those with a teacher look at the extract rows first."""
+    needed = ["train", "extract"] if any(method.uses_teacher for method in config.methods.values()) else ["train"]
+    for split in needed:
+        if not rows.split(split):
+            names = ", ".join(task.name for task in rows.tasks)
+            raise UserError(f"no rows in split '{split}' of {names}; add a task that has some")
+
+
 def _inputs(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> dict[str, str]:
     """Keys of what the run depends on beside its configuration."""
     inputs = {
-        f"rows of {task}": key([[e.id, e.input_ids] for split in rows.examples.values() for e in split.get(task, [])])
-        for task in (task.name for task in rows.tasks)
+        f"rows of {task.name}": key(
+            [[e.input_ids, e.n_prompt] for split in rows.examples.values() for e in split.get(task.name, [])],
+            [[row.id, row.answer, dict(row.extra)] for split in task.splits.values() for row in split],
+        )
+        for task in rows.tasks
     }
     for role, model in (("student", student), ("teacher", teacher)):
         probe = [float(p.detach().double().sum()) for p in model.module.parameters()]
@@ -247,6 +260,8 @@ def _train(work: Work, name: str, method: Method, context: MethodContext) -> tup
         cost.tokens = history.n_token
         save_adapter(adapter, stored / "adapter")
         write_json(stored / "history.json", history.plain())
+    for warning in trouble(name, history.entries):
+        work.reporter.warn(warning)
     return Trained(method.label, method, plan, history), adapter
 
 

@@ -14,7 +14,7 @@ from semalign.evaluation.model import HarnessModel
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
 
 # By name: the package's attribute of this name is the function.
-MODULE = importlib.import_module("semalign.evaluation.evaluate")
+MODULE = importlib.import_module("semalign.evaluation.score_tasks")
 needs_sandbox = pytest.mark.skipif(Sandbox.available() is not None, reason=str(Sandbox.available()))
 
 

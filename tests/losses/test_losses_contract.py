@@ -10,7 +10,6 @@ from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.kl import ForwardKL
 from semalign.losses.onehot_cosine import OnehotCosine
-from semalign.losses.relative_mse import RelativeMSE
 from semalign.losses.reverse_kl import ReverseKL
 from semalign.losses.skew_kl import SkewKL
 from semalign.strategy import available
@@ -167,17 +166,12 @@ def plain_skew_kl(h, target, skew, temperature=1.0):
     return temperature**2 * sum(a * math.log(a / (skew * a + (1 - skew) * b)) for a, b in zip(p, q, strict=True))
 
 
-def plain_relative_mse(h, target):
-    return sum((a - b) ** 2 for a, b in zip(h, target, strict=True)) / sum(b * b for b in target)
-
-
 PLAIN = [
     (Cosine(), plain_cosine),
     (CrossEntropy(), plain_cross_entropy),
     (ForwardKL(), plain_kl),
     (ForwardKL(temperature=2.5), lambda h, target: plain_kl(h, target, 2.5)),
     (OnehotCosine(), plain_onehot_cosine),
-    (RelativeMSE(), plain_relative_mse),
     (ReverseKL(), plain_reverse_kl),
     (ReverseKL(temperature=2.5), lambda h, target: plain_reverse_kl(h, target, 2.5)),
     (SkewKL(), lambda h, target: plain_skew_kl(h, target, 0.1)),

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data import Batch
+from ..errors import UserError
 from ..models import LanguageModel, Point, Site, listen
 from .base import Attribution, answer_loss
 
@@ -28,6 +29,10 @@ class GradientXActivation(Attribution, name="gradient_x_activation"):
     site: Site = "mlp_out"
     aggregation: Literal["absolute", "signed", "l2"] = "absolute"
 
+    def __post_init__(self) -> None:
+        if self.site == "final":
+            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+
     def score(self, model: LanguageModel, batches: Sequence[Batch]) -> Float[Tensor, "n_layer"]:
         points = [Point(self.site, layer) for layer in range(model.n_layer)]
         total, n_example = torch.zeros(model.n_layer, dtype=torch.float64), 0
@@ -43,7 +48,9 @@ class GradientXActivation(Attribution, name="gradient_x_activation"):
         with torch.enable_grad():
             embeddings = model.module.get_input_embeddings()(batch.input_ids).detach().requires_grad_()
             with listen(model, points) as states:
-                hidden = model.module.base_model(inputs_embeds=embeddings, attention_mask=batch.attention_mask)
+                hidden = model.module.base_model(
+                    inputs_embeds=embeddings, attention_mask=batch.attention_mask, use_cache=False
+                )
             loss = answer_loss(model, hidden.last_hidden_state, batch).sum()
             outputs = [states[point] for point in points]
             gradients = torch.autograd.grad(loss, outputs, allow_unused=True)

@@ -35,6 +35,8 @@ def _loss(model: LanguageModel, batches: Sequence[Batch]) -> float:
     """Mean over examples."""
     losses = []
     for batch in batches:
-        output = model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        output = model.module.base_model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+        )
         losses.append(answer_loss(model, output.last_hidden_state, batch))
     return float(torch.cat(losses).double().mean())

@@ -1,6 +1,7 @@
 """What a semantic map is: one fixed linear map from teacher states to student states."""
 
 import abc
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -52,6 +53,10 @@ class SemanticMap:
 
     def __post_init__(self) -> None:
         check_finite(self.matrix)
+
+    def to(self, device: torch.device) -> "SemanticMap":
+        """The same map on another device."""
+        return dataclasses.replace(self, matrix=self.matrix.to(device))
 
     def __call__(self, h: Float[Tensor, "*batch d_t"]) -> Float[Tensor, "*batch d_s"]:
         """The student state that means what h means; computed in float32 or better, result in h's dtype."""

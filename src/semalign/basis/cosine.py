@@ -23,7 +23,7 @@ class Cosine(Basis, name="cosine"):
     source = "Gu et al. 2025, arXiv:2510.24208"
     recovers = "direction"
 
-    ridge: Annotated[float, Field(ge=0)] = 1e-6
+    ridge: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-6
     """Added to the Gram matrix, relative to its mean diagonal."""
     fold_final_norm: bool = False
     """Multiply the head's columns by the gain of the final norm first."""

@@ -21,7 +21,7 @@ class Logit(Basis, name="logit"):
     source = "Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer only"
     recovers = "logits"
 
-    ridge: Annotated[float, Field(ge=0)] = 1e-10
+    ridge: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-10
     """Added to the Gram matrix, relative to its mean diagonal."""
     fold_final_norm: bool = False
     """Multiply the heads' columns by the gains of the final norms first, for states before that norm."""

@@ -30,7 +30,9 @@ def agreement(
     """
     top1, top5, correlation, n_position = 0.0, 0.0, 0.0, 0
     for batch in batches:
-        output = teacher.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        output = teacher.module.base_model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+        )
         state = output.last_hidden_state[batch.mask]
         ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens].float()
         theirs = teacher.logits(state)[:, tokens].float()
@@ -69,7 +71,7 @@ def reconstruction(
     total, n_position = torch.zeros(model.n_layer, dtype=torch.float64), 0
     for batch in batches:
         with listen(model, points) as states:
-            model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
         real = batch.attention_mask.bool()
         for layer, point in enumerate(points):
             state = states[point][real]

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semalign.evaluation.evaluate import evaluate
+    from semalign.evaluation.score_tasks import evaluate
     from semalign.evaluation.scores import TaskScore
     from semalign.evaluation.statistics import (
         Interval,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "evaluate": "evaluate",
+    "evaluate": "score_tasks",
     "TaskScore": "scores",
     "Interval": "statistics",
     "bits_difference": "statistics",
@@ -50,7 +50,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    # Importing the submodule `evaluate` binds the module to its own name here; the function takes that place.
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -15,8 +15,9 @@ from .base import Loss, upcast
 
 @dataclass(frozen=True, kw_only=True)
 class SkewKL(Loss, name="skew_kl"):
-    """KL(teacher || skew teacher + (1 - skew) student), in nats an answer token; bounded by -log(skew).
+    """KL(teacher || skew teacher + (1 - skew) student), in nats an answer token.
 
+    It is bounded by -log(skew) times the temperature squared.
     Source: Ko et al. 2024, arXiv:2402.03898 (DistiLLM).
     """
 

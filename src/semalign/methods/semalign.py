@@ -48,6 +48,8 @@ class SemAlign(Method, name="semalign"):
     def __post_init__(self) -> None:
         if self.attribution is not None and not self.pairing.uses_attribution:
             raise UserError(f"pairing '{self.pairing.name}' does not look at an attribution; leave 'attribution' out")
+        if self.site == "final":
+            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
         if self.loss.target != "state":
             raise UserError(f"'loss' compares states, but '{self.loss.name}' compares outputs; name it under 'outputs'")
         for output in self.outputs:

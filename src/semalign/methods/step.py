@@ -16,6 +16,7 @@ from ..basis import SemanticMap
 from ..data import Batch
 from ..errors import UserError
 from ..losses import Loss
+from ..losses.base import upcast
 from ..models import FINAL, LanguageModel, Point, Site, listen
 from ..pairing import Pair
 
@@ -44,14 +45,17 @@ class OnlineTeacher:
         semantic_map: SemanticMap | None,
         tokens: Int[Tensor, "n_token"] | None,
     ) -> None:
-        self.teacher, self.pairs, self.map, self.tokens = teacher, pairs, semantic_map, tokens
+        self.teacher, self.pairs, self.tokens = teacher, pairs, tokens
+        self.map = semantic_map.to(teacher.device) if semantic_map is not None else None
         self.site: Site = site
         self.points = sorted({Point(site, layer) for pair in pairs for layer, _ in pair.teacher})
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Signals:
         with listen(self.teacher, self.points) as states:
-            output = self.teacher.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            output = self.teacher.module.base_model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+            )
         targets = {}
         for pair in self.pairs:
             assert self.map is not None, "pairs come with a map"
@@ -123,7 +127,7 @@ class Step(nn.Module):
         points = [Point(self.site, pair.student) for pair in self.pairs]
         signals = self.signals(batch) if self.signals is not None else Signals(states={}, logits=None)
         with listen(self.student, [*points, FINAL]) as states:
-            self.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            self.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
         totals = self._output_totals(states[FINAL][batch.mask], batch, signals)
         cosines: dict[str, Tensor] = {}
         if self.layer_loss is not None and self.pairs:
@@ -132,7 +136,9 @@ class Step(nn.Module):
                 state, target = states[Point(self.site, pair.student)], signals.states[pair.student]
                 latent.append(self.layer_loss.total(state, target, batch.mask))
                 with torch.no_grad():
-                    cosines[pair.label] = cosine_similarity(state[batch.mask], target[batch.mask], dim=-1).sum()
+                    cosines[pair.label] = cosine_similarity(
+                        upcast(state[batch.mask]), upcast(target[batch.mask]), dim=-1
+                    ).sum()
             totals[_latent(self.layer_loss)] = torch.stack(latent).sum()
         return totals, cosines
 

@@ -141,7 +141,11 @@ def _one_step(
     for batch in micro:
         for term, count in step_module.units(batch).items():
             units[term] = units.get(term, 0) + count
-    norms = step_module.gradient_norms(micro[-1], units) if step % options.diagnose_every == 0 else None
+    norms = (
+        step_module.gradient_norms(micro[-1], step_module.units(micro[-1]))
+        if step % options.diagnose_every == 0
+        else None
+    )
     totals: dict[str, float] = {}
     cosines: dict[str, float] = {}
     loss_value, n_answer = 0.0, sum(int(batch.mask.sum()) for batch in micro)

@@ -32,9 +32,9 @@ class TrainingOptions(BaseModel):
     """Share of the steps with a rising learning rate; a cosine falls to 0 after it."""
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat = 1.0
-    checkpoint_every: PositiveInt = 200
+    checkpoint_every: PositiveInt = 20
     """Steps between checkpoints; a run that was stopped goes on from the last one."""
-    diagnose_every: PositiveInt = 50
+    diagnose_every: PositiveInt = 25
     """Steps between measurements of each loss term's own gradient norm."""
     lora: LoraOptions = LoraOptions()
 

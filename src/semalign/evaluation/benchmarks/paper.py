@@ -16,9 +16,9 @@ from semalign.data import Task, TaskSpec, load_task
 from semalign.data.sampling import sample
 from semalign.evaluation.benchmarks.options import Options
 from semalign.evaluation.benchmarks.score import BenchmarkScore, sampling_text, scored
-from semalign.evaluation.evaluate import Progress, evaluate
 from semalign.evaluation.memory import Memory
 from semalign.evaluation.sampling import Draws, pass_at_k
+from semalign.evaluation.score_tasks import Progress, evaluate
 from semalign.models import LanguageModel
 
 TEMPERATURE = 0.1

@@ -57,4 +57,5 @@ def test_every_linked_file_exists() -> None:
 
 def test_every_verb_is_in_the_readme() -> None:
     for command in app.registered_commands:
-        assert f"`{command.callback.__name__}" in README or f"semalign {command.callback.__name__}" in README
+        verb = command.name or command.callback.__name__
+        assert f"`{verb}" in README or f"semalign {verb}" in README, verb

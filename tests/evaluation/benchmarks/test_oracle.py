@@ -1,5 +1,7 @@
 """A model that knows everything scores 1 and one that knows nothing 0, through the whole path of both protocols."""
 
+import os
+
 import pytest
 from knowing import Knowing
 
@@ -9,6 +11,10 @@ from semalign.evaluation.sandbox import Sandbox
 from semalign.progress import Reporter
 
 TASKS = ("mmlu", "gsm8k", "humaneval", "mbpp")
+all_rows = pytest.mark.skipif(
+    not os.environ.get("SEMALIGN_FULL"),
+    reason="every row of every benchmark: set SEMALIGN_FULL=1 (a sample of each runs above)",
+)
 needs_sandbox = pytest.mark.skipif(Sandbox.available() is not None, reason="no sandbox for generated code")
 
 
@@ -35,6 +41,7 @@ def test_a_sample_of_all_four_is_scored_right(protocol, wrong, tmp_path, tokeniz
 
 @pytest.mark.real
 @pytest.mark.slow
+@all_rows
 @needs_sandbox
 @pytest.mark.parametrize("wrong", [False, True])
 @pytest.mark.parametrize("protocol", ["lm-eval", "paper"])

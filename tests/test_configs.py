@@ -50,7 +50,7 @@ def test_the_quickstart_can_be_read_and_takes_another_seed():
     run = quickstart_config(seed=3)
     assert run.seed == 3
     assert run == Run.make({**yaml.safe_load(text), "seed": 3})
-    assert list(run.methods) == ["sft", "semalign-v1", "semalign"]
+    assert list(run.methods) == ["sft", "semalign"]
 
 
 @pytest.fixture(scope="module")

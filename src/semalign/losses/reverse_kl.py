@@ -6,9 +6,9 @@ from typing import Annotated
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
+from torch.nn.functional import kl_div
 
-from .base import Loss, upcast
+from .base import Loss, softened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,6 @@ class ReverseKL(Loss, name="reverse_kl"):
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        student = log_softmax(upcast(h[mask]) / self.temperature, dim=-1)
-        teacher = log_softmax(upcast(target[mask]) / self.temperature, dim=-1)
+        student = softened(h, mask, self.temperature)
+        teacher = softened(target, mask, self.temperature)
         return kl_div(teacher, student, reduction="sum", log_target=True) * self.temperature**2

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
+from torch.nn.functional import kl_div
 
-from .base import Loss, upcast
+from .base import Loss, softened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class SkewKL(Loss, name="skew_kl"):
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        student = log_softmax(upcast(h[mask]) / self.temperature, dim=-1)
-        teacher = log_softmax(upcast(target[mask]) / self.temperature, dim=-1)
+        student = softened(h, mask, self.temperature)
+        teacher = softened(target, mask, self.temperature)
         mixture = torch.logaddexp(teacher + log(self.skew), student + log(1 - self.skew))
         return kl_div(mixture, teacher, reduction="sum", log_target=True) * self.temperature**2

@@ -3,7 +3,8 @@
 from .answer import answer
 from .page import write_report
 from .record import read_record
+from .sheet import SheetTable, write_sheet
 from .summary import summary
 from .terminal import terminal_table
 
-__all__ = ["answer", "read_record", "summary", "terminal_table", "write_report"]
+__all__ = ["SheetTable", "answer", "read_record", "summary", "terminal_table", "write_report", "write_sheet"]

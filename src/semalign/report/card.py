@@ -2,25 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-TEMPLATES = Path(__file__).parent / "templates"
+from .html import templates
+
 BAR = 24  # letters of the longest bar
 
 
 def card(content: Mapping[str, Any]) -> str:
     """The card of a report's content; every value is escaped for HTML, and through `|line` for Markdown too."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters.update(line=line, fence=fence, bar=bar)
     text = environment.get_template("card.md.j2").render(content)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -4,19 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from .. import artifacts
 from . import details, sources, tables
 from .answer import findings, question
-from .card import TEMPLATES, card
+from .card import card
+from .html import NO_PICTURES, drawn, render
 from .record import Record, read_record
 
-NO_PICTURES = (
-    "This report has no pictures because matplotlib is not installed: pip install 'semalign[report]', "
-    "then write the report again."
-)
 SECTIONS = {
     "answer": "Answer",
     "results": "Results",
@@ -68,20 +62,9 @@ def content(record: Record) -> dict[str, Any]:
 
 
 def page(what: Mapping[str, Any], pictures: Mapping[str, Any] | None) -> str:
-    """The page of a report's content; every value is escaped, only our own style sheet and our own drawings are not."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    drawn = {name: {**vars(item), "svg": Markup(item.svg)} for name, item in (pictures or {}).items()}
+    """The page of a report's content."""
     notice = "" if pictures is not None else NO_PICTURES
-    return environment.get_template("page.html.j2").render(
-        {**what, "style": style, "pictures": drawn, "notice": notice}
-    )
+    return render("page.html.j2", {**what, "pictures": drawn(pictures), "notice": notice})
 
 
 def _pictures(record: Record) -> Mapping[str, Any] | None:

@@ -1,17 +1,18 @@
-"""What a semantic map is: one fixed linear map from teacher states to student states."""
+"""What a semantic map is, how it is written to disk, and what every way to fit one promises."""
 
 import abc
-import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..linalg.gram import check_finite
-from ..models import LanguageModel
-from ..strategy import Strategy
+from ..data import Batch
+from ..errors import UserError
+from ..models import LanguageModel, Site
+from ..strategy import Strategy, available
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,42 +43,99 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, eq=False)
-class SemanticMap:
-    """h_student = M h_teacher, divided by |h_teacher| where `unit` (the paper's map keeps only the direction)."""
+class MapContext:
+    """What a map may be fitted on: the two models, the tokens they share, and rows that are never tested on."""
 
-    matrix: Float[Tensor, "d_s d_t"]
+    teacher: LanguageModel
+    student: LanguageModel
+    tokens: Int[Tensor, "n_token"]
+    """Ids that are a real token of both tokenizers."""
+    batches: Sequence[Batch]
+    """Calibration rows, on the models' device."""
+    pairs: Mapping[int, tuple[tuple[int, float], ...]]
+    """By student layer: the teacher layers that teach it, with their weights."""
+    site: Site
+
+    def vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
+        """Teacher and student; one and the same object where they are one model."""
+        teacher = Vocabulary.of(self.teacher, self.tokens)
+        same = self.student is self.teacher
+        return teacher, teacher if same else Vocabulary.of(self.student, self.tokens)
+
+
+class SemanticMap(abc.ABC):
+    """A fixed map from teacher states to student states: [*, d_t] -> [*, d_s]."""
+
+    form: ClassVar[str]
+    """How it is told apart on disk."""
     n_token: int
+    """What it was fitted on: tokens of the vocabulary, or positions of the calibration rows."""
     condition: float
-    """Condition number of the student's basis; inf means that it is rank deficient."""
-    unit: bool = True
+    """Condition number of what was inverted; inf means that it is rank deficient."""
 
-    def __post_init__(self) -> None:
-        check_finite(self.matrix)
+    _forms: ClassVar[dict[str, type["SemanticMap"]]] = {}
 
-    def to(self, device: torch.device) -> "SemanticMap":
-        """The same map on another device."""
-        return dataclasses.replace(self, matrix=self.matrix.to(device))
+    def __init_subclass__(cls, *, form: str, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        cls.form = form
+        SemanticMap._forms[form] = cls
 
+    @property
+    @abc.abstractmethod
+    def width(self) -> int:
+        """Of the states it returns."""
+
+    @abc.abstractmethod
     def __call__(self, h: Float[Tensor, "*batch d_t"]) -> Float[Tensor, "*batch d_s"]:
         """The student state that means what h means; computed in float32 or better, result in h's dtype."""
-        state = h.to(torch.promote_types(h.dtype, torch.float32))
-        if self.unit:
-            state = torch.nn.functional.normalize(state, dim=-1)
-        return (state @ self.matrix.to(state).T).to(h.dtype)
+
+    @abc.abstractmethod
+    def to(self, device: torch.device) -> "SemanticMap":
+        """The same map on another device."""
+
+    @abc.abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """What goes into a safetensors file."""
+
+    @abc.abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Everything else, as plain JSON, with `form`; what a fit found out (its shrinkage, ...) is there too."""
+
+    @classmethod
+    @abc.abstractmethod
+    def restore(cls, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> "SemanticMap":
+        """A map of this form from its `tensors()` and `about()`."""
+
+    @staticmethod
+    def load(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> "SemanticMap":
+        """A map of any form from its `tensors()` and `about()`."""
+        available("basis")  # a form may live in the file of its basis
+        return SemanticMap._forms[about["form"]].restore(tensors, about)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Basis(Strategy, abc.ABC, kind="basis"):
     """How teacher states are mapped to student states."""
 
-    recovers: ClassVar[Literal["logits", "direction", "itself", "nothing"]]
+    recovers: ClassVar[Literal["logits", "direction", "states", "itself", "nothing"]]
     """What a contract test plants and finds.
 
     'logits': the student state that reads like the teacher's, for any two heads. 'direction': the same up to scale,
-    where both heads are tight frames (W^T W a multiple of the identity, rows of one length). 'itself': one model on
-    both sides gives the state back, two models promise nothing. 'nothing': a control.
+    where both heads are tight frames (W^T W a multiple of the identity, rows of one length). 'states': the linear map
+    between the two models' states, where there is one. 'itself': one model on both sides gives the state back, two
+    models promise nothing. 'nothing': a control.
     """
+    keeps_norm: ClassVar[bool]
+    """Twice the teacher's state gives twice the student's; otherwise the norm is thrown away, and only directions of
+    the result mean something."""
+    uses_states: ClassVar[bool] = False
+    """Fitted on the states of calibration rows, for each pair of layers; otherwise on the two vocabularies alone."""
 
-    @abc.abstractmethod
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
         """The map for two models whose vocabulary rows are in the same order."""
+        del teacher, student
+        raise UserError(f"basis '{self.name}' is fitted on the states of paired layers, not on vocabularies")
+
+    def fit_pairs(self, context: MapContext) -> dict[int, SemanticMap]:
+        """The map of each pair, by student layer; one object for all of them where only the vocabularies are seen."""
+        return dict.fromkeys(context.pairs, self.fit(*context.vocabularies()))

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..linalg.gram import condition_number, cross_gram, gram_factor, row_blocks
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Vocabulary
+from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Cosine(Basis, name="cosine"):
 
     source = "Gu et al. 2025, arXiv:2510.24208"
     recovers = "direction"
+    keeps_norm = False
 
     ridge: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-6
     """Added to the Gram matrix, relative to its mean diagonal."""
@@ -32,13 +34,13 @@ class Cosine(Basis, name="cosine"):
     center: bool = False
     """Subtract the mean row of the head first."""
 
-    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
         bases = [_Output(side, self) for side in (teacher, student)]
         matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64, device=teacher.head.device)
         for rows in row_blocks(teacher.head.shape[0]):
             matrix.addmm_(bases[1].rows(rows).T, bases[0].rows(rows))
         condition = condition_number(bases[1].gram)
-        return SemanticMap(matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition)
+        return LinearMap(matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition)
 
 
 class _Output:

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import UserError
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Vocabulary
+from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity(Basis, name="identity"):
-    """No map: teacher states are compared with student states as they are; needs equal widths."""
+    """No map: teacher states stay as they are, at the teacher's width.
+
+    Losses that compare coordinates need equal widths then; those that compare geometries (of Gram matrices) do not.
+    """
 
     source = "control"
     recovers = "itself"
+    keeps_norm = True
 
-    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
-        if teacher.width != student.width:
-            raise UserError(
-                f"basis 'identity' needs equal widths, but the teacher has {teacher.width} and the student "
-                f"{student.width}; use 'logit' or 'cosine'"
-            )
-        matrix = torch.eye(student.width, device=teacher.head.device)
-        return SemanticMap(matrix=matrix, n_token=teacher.head.shape[0], condition=1.0, unit=False)
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
+        del student
+        matrix = torch.eye(teacher.width, device=teacher.head.device)
+        return LinearMap(matrix=matrix, n_token=teacher.head.shape[0], condition=1.0, unit=False)

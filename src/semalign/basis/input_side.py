@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ..linalg.gram import condition_number, cross_gram, row_blocks
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Vocabulary
+from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +15,9 @@ class InputSide(Basis, name="input_side"):
 
     source = "Gu et al. 2025, arXiv:2510.24208, Fig. 2"
     recovers = "nothing"
+    keeps_norm = False
 
-    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
         matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64, device=teacher.head.device)
         for rows in row_blocks(teacher.embedding.shape[0]):
             unit_s, unit_t = (
@@ -23,4 +25,4 @@ class InputSide(Basis, name="input_side"):
             )
             matrix.addmm_(unit_s.T, unit_t)
         condition = condition_number(cross_gram(student.embedding, student.embedding))
-        return SemanticMap(matrix=matrix.float(), n_token=teacher.embedding.shape[0], condition=condition)
+        return LinearMap(matrix=matrix.float(), n_token=teacher.embedding.shape[0], condition=condition)

@@ -7,7 +7,8 @@ import torch
 from pydantic import Field
 
 from ..linalg.gram import condition_number, cross_gram, gram_factor
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Vocabulary
+from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +21,20 @@ class Logit(Basis, name="logit"):
 
     source = "Zhang et al. 2025, arXiv:2504.11426 (DSKDv2), there at the last layer only"
     recovers = "logits"
+    keeps_norm = True
 
     ridge: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-10
     """Added to the Gram matrix, relative to its mean diagonal."""
     fold_final_norm: bool = False
     """Multiply the heads' columns by the gains of the final norms first, for states before that norm."""
 
-    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
         gram = cross_gram(student.head, student.head)
         cross = cross_gram(student.head, teacher.head)
         if self.fold_final_norm:
             g_s, g_t = student.gain.double(), teacher.gain.double()
             gram, cross = gram * torch.outer(g_s, g_s), cross * torch.outer(g_s, g_t)
         matrix = torch.cholesky_solve(cross, gram_factor(gram, self.ridge))
-        return SemanticMap(
+        return LinearMap(
             matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition_number(gram), unit=False
         )

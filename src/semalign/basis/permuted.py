@@ -17,9 +17,15 @@ class Permuted(Basis, name="permuted"):
 
     of: Basis = field(default_factory=Cosine)
     """The map to spoil."""
-    seed: int = 0
+    seed: int | None = None
+    """None: the run's seed."""
+
+    @property
+    def keeps_norm(self) -> bool:
+        """As the map it spoils."""
+        return self.of.keeps_norm
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed or 0)
         order = torch.randperm(teacher.head.shape[0], generator=generator).to(teacher.head.device)
         return self.of.fit(teacher.rows(order), student)

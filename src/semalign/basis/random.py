@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ..linalg.gram import condition_number, cross_gram, row_blocks
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Vocabulary
+from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +19,15 @@ class Random(Basis, name="random"):
 
     source = "control"
     recovers = "nothing"
+    keeps_norm = False
 
-    seed: int = 0
+    seed: int | None = None
+    """None: the run's seed."""
 
-    def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
+    def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
         device, n_token = teacher.head.device, teacher.head.shape[0]
-        seeds = (2 * self.seed, 2 * self.seed + (teacher is not student))
+        first = 2 * (self.seed or 0)
+        seeds = (first, first + (teacher is not student))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64)
         gram = torch.zeros(student.width, student.width, dtype=torch.float64)
@@ -37,4 +41,4 @@ class Random(Basis, name="random"):
             )
             matrix.addmm_(unit_s.T, unit_t)
             gram += cross_gram(unit_s, unit_s)
-        return SemanticMap(matrix=matrix.float().to(device), n_token=n_token, condition=condition_number(gram))
+        return LinearMap(matrix=matrix.float().to(device), n_token=n_token, condition=condition_number(gram))

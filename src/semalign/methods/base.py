@@ -3,7 +3,6 @@
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,10 +53,8 @@ class Plan:
                 "quality": self.quality,
             }
             if self.map is not None:
-                write_tensors(part / "map.safetensors", {"matrix": self.map.matrix})
-                # JSON has no infinity: a rank-deficient basis is written as null
-                condition = self.map.condition if isfinite(self.map.condition) else None
-                values["map"] = {"n_token": self.map.n_token, "condition": condition, "unit": self.map.unit}
+                write_tensors(part / "map.safetensors", self.map.tensors())
+                values["map"] = self.map.about()
             write_json(part / "plan.json", values)
 
     @classmethod
@@ -65,13 +62,7 @@ class Plan:
         values = read_json(folder / "plan.json")
         semantic_map = None
         if "map" in values:
-            about = values["map"]
-            semantic_map = SemanticMap(
-                matrix=read_tensors(folder / "map.safetensors")["matrix"],
-                n_token=about["n_token"],
-                condition=float("inf") if about["condition"] is None else about["condition"],
-                unit=about["unit"],
-            )
+            semantic_map = SemanticMap.load(read_tensors(folder / "map.safetensors"), values["map"])
         return cls(
             layers=tuple(values["layers"]),
             scores=None if values["scores"] is None else tuple(values["scores"]),

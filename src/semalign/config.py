@@ -174,7 +174,7 @@ class Run(_Part):
             raise UserError(f"{path}: not a UTF-8 text file") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        values = _load_yaml(text, str(path))
+        values = load_yaml(text, str(path))
         if not isinstance(values, dict):
             raise UserError(f"{path}: expected a mapping with teacher, student, data and method")
         values.setdefault("root", str(path.resolve().parent))
@@ -196,7 +196,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise UserError(f"--set {override}: '{parent}' is not a mapping")
         place = inner
-    place[last] = _load_yaml(text, f"--set {override}")
+    place[last] = load_yaml(text, f"--set {override}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -212,7 +212,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load_yaml(text: str, where: str) -> Any:
+def load_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text; what is wrong with it becomes one UserError that starts with `where`."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:

@@ -55,11 +55,13 @@ def run(
     *,
     overrides: Sequence[str] = (),
     reporter: Reporter | None = None,
+    borrow: Path | None = None,
 ) -> Path:
     """Run a configuration into a folder (`runs/<name>` by default) and return the folder.
 
-    A folder that already holds this run is resumed: finished stages are not repeated. Raises UserError for a user's
-    mistake, before anything is written wherever that can be known before.
+    A folder that already holds this run is resumed: finished stages are not repeated. `borrow` is the folder of a run
+    on the same rows and models whose scores of the untouched models (and whose adapted teacher) are taken over.
+    Raises UserError for a user's mistake, before anything is written wherever that can be known before.
     """
     if isinstance(config, str | Path):
         config = Run.read(config, overrides)
@@ -70,14 +72,14 @@ def run(
     tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.tasks]
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
-    check_tokenizers(teacher, student)
-    for method in config.methods.values():
-        method.check(teacher.n_layer, student.n_layer)
+    check_models(config, student, teacher)
     tokens = shared_tokens(teacher, student)
     rows = encode_rows(config, tasks, student)
     _refuse_empty(config, rows)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
     folder.check_inputs(_inputs(rows, student, teacher))
+    if borrow is not None:
+        folder.borrow(borrow)
     folder.set_status("running")
     surroundings = environment()
     write_json(folder / "environment.json", surroundings)
@@ -133,6 +135,13 @@ def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
         device=device,
         trust_remote_code=part.trust_remote_code,
     )
+
+
+def check_models(config: Run, student: LanguageModel, teacher: LanguageModel) -> None:
+    """Raise UserError where the two models, or a method and the models, do not fit together."""
+    check_tokenizers(teacher, student)
+    for method in config.methods.values():
+        method.check(teacher.n_layer, student.n_layer)
 
 
 def _refuse_empty(config: Run, rows: Rows) -> None:

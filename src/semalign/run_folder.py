@@ -1,6 +1,7 @@
 """The folder of a run: opened once, resumed by the same configuration, never overwritten by another."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,15 @@ from typing import Any
 
 import yaml
 
-from .artifacts import read_json, write_json, write_text
+from .artifacts import read_json, whole_folder, write_json, write_text
 from .costs import Cost, Ledger
 from .errors import UserError
 
+UNTOUCHED = ("evaluate student", "evaluate teacher")
+ADAPTED = ("prepare teacher_adapted", "train teacher_adapted", "evaluate teacher_adapted")
+STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval"}
+# What those stages depend on beside rows and weights; the adapted teacher on the training options too.
+DECISIVE = ("teacher", "student", "data", "evaluation", "seed", "device", "root")
 FREE_BYTES = 50_000_000  # checkpoints and reports of even the smallest run need some
 
 
@@ -33,9 +39,7 @@ class RunFolder:
             raise UserError(f"{path}: is a file; give a folder as --out")
         held = path / "config.yaml"
         if held.exists():
-            difference = _first_difference(_held(held), config)
-            if difference:
-                raise UserError(f"{path}: already holds another run ({difference}); choose another --out")
+            _refuse_another(held, config)
         elif path.is_dir() and any(path.iterdir()):
             raise UserError(f"{path}: is not empty and holds no run; choose another --out")
         try:
@@ -47,6 +51,14 @@ class RunFolder:
         if not held.exists():
             write_text(held, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
         return cls(path)
+
+    @classmethod
+    def finished(cls, path: Path, config: dict[str, Any]) -> bool:
+        """Whether a folder holds this very run and it is done; refuses where it holds another."""
+        if not (path / "config.yaml").exists():
+            return False
+        _refuse_another(path / "config.yaml", config)
+        return (path / "status.json").exists() and read_json(path / "status.json")["status"] == "done"
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -76,8 +88,40 @@ class RunFolder:
         else:
             write_json(path, inputs)
 
+    def borrow(self, path: Path) -> list[str]:
+        """Take over what another run measured before its methods: the untouched models' scores, the adapted teacher.
+
+        Only from a run that began with the same rows and weights, and only finished stages that both configurations
+        say the same about; returns the stages taken. Their costs stay those of the run that did the work.
+        """
+        if not (path / "inputs.json").exists() or read_json(path / "inputs.json") != read_json(self / "inputs.json"):
+            return []
+        other, mine, theirs = RunFolder(path), _held(self / "config.yaml"), _held(path / "config.yaml")
+        agreed = {part: not _first_difference(mine.get(part), theirs.get(part)) for part in (*DECISIVE, "training")}
+        if not all(agreed[part] for part in DECISIVE):
+            return []
+        stages = [*UNTOUCHED, *(ADAPTED if agreed["training"] else ())]
+        taken = [stage for stage in stages if other.done(stage) and not self.done(stage)]
+        for stage in taken:
+            self._take(stage, other)
+        return taken
+
+    def _take(self, stage: str, other: "RunFolder") -> None:
+        work, name = stage.split()
+        place = Path(STAGE_FOLDERS[work]) / name
+        with whole_folder(self.path / place) as part:
+            shutil.copytree(other.path / place, part, dirs_exist_ok=True)
+        self._done[stage] = {**other._done[stage], "borrowed": os.path.relpath(other.path, self.path)}
+        write_json(self / "stages.json", self._done)
+
     def set_status(self, status: str, detail: str = "") -> None:
         write_json(self.path / "status.json", {"status": status, "detail": detail, "stages": list(self._done)})
+
+
+def _refuse_another(held: Path, config: dict[str, Any]) -> None:
+    difference = _first_difference(_held(held), config)
+    if difference:
+        raise UserError(f"{held.parent}: already holds another run ({difference}); choose another --out")
 
 
 def _held(path: Path) -> dict[str, Any]:

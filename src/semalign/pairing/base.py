@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from jaxtyping import Float64
+from torch import Tensor
+
 from ..strategy import Strategy
 
 
@@ -32,13 +35,16 @@ class Pair:
         return "+".join(str(layer) for layer, _ in self.teacher) + f"->{self.student}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PairingContext:
-    """What a pairing may look at: the two depths and, where it was measured, the attribution of each teacher layer."""
+    """What a pairing may look at: the two depths and, where it asks for them, what was measured on the layers."""
 
     n_teacher: int
     n_student: int
     scores: Sequence[float] | None = None
+    """Attribution of each teacher layer; higher matters more."""
+    similarity: Float64[Tensor, "n_student n_teacher"] | None = None
+    """Linear CKA of the layers' states, in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,7 @@ class Pairing(Strategy, abc.ABC, kind="pairing"):
     """How teacher layers are matched with student layers."""
 
     uses_attribution: ClassVar[bool] = False
+    uses_similarity: ClassVar[bool] = False
 
     @abc.abstractmethod
     def pair(self, context: PairingContext) -> list[Pair]:

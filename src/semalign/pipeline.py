@@ -11,7 +11,7 @@ import torch
 
 from .artifacts import key, read_json, write_json
 from .config import Run
-from .data import Batch, batches, load_task, padding_token
+from .data import Batch, Task, batches, load_task, padding_token
 from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
@@ -72,7 +72,7 @@ def run(
     tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.tasks]
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
-    check_models(config, student, teacher)
+    check_models(config, student, teacher, tasks)
     tokens = shared_tokens(teacher, student)
     rows = encode_rows(config, tasks, student)
     _refuse_empty(config, rows)
@@ -93,6 +93,7 @@ def run(
             student=student,
             tokens=tokens,
             extract=extract_batches(rows, EXTRACT_BATCH, student),
+            calibration=calibration_batches(rows, EXTRACT_BATCH, student),
             seed=config.seed,
         )
         trained = {name: _train_and_score(work, name, method, context) for name, method in config.methods.items()}
@@ -137,11 +138,17 @@ def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
     )
 
 
-def check_models(config: Run, student: LanguageModel, teacher: LanguageModel) -> None:
+def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, tasks: Sequence[Task]) -> None:
     """Raise UserError where the two models, or a method and the models, do not fit together."""
     check_tokenizers(teacher, student)
     for method in config.methods.values():
-        method.check(teacher.n_layer, student.n_layer)
+        method.check(teacher, student, n_step(config, tasks))
+
+
+def n_step(config: Run, tasks: Sequence[Task]) -> int:
+    """Optimiser steps of every training of a run."""
+    n_row = sum(len(task.splits["train"]) for task in tasks)
+    return -(-n_row // config.training.batch_size) * config.training.epochs
 
 
 def _refuse_empty(config: Run, rows: Rows) -> None:
@@ -171,6 +178,12 @@ def _inputs(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> dict[
 def extract_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
     """The few rows that attribution and map quality look at."""
     return [batch.to(model.device) for batch in batches(rows.split("extract"), size, padding_token(model.tokenizer))]
+
+
+def calibration_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
+    """The rows that maps are fitted on: `align` rows, or the training rows where a run has none."""
+    examples = rows.split("align") or rows.split("train")
+    return [batch.to(model.device) for batch in batches(examples, size, padding_token(model.tokenizer))]
 
 
 def _score(work: Work, model: LanguageModel, name: str) -> None:
@@ -225,7 +238,9 @@ def _before(work: Work, student: LanguageModel, teacher: LanguageModel) -> list[
 def _adapt_teacher(work: Work, teacher: LanguageModel) -> Trained:
     """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
     tokens = shared_tokens(teacher, teacher)
-    context = MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), seed=work.config.seed)
+    context = MethodContext(
+        teacher=teacher, student=teacher, tokens=tokens, extract=(), calibration=(), seed=work.config.seed
+    )
     trained, adapter = _train(work, "teacher_adapted", SFT(), context)
     adapter.requires_grad_(False)
     _score(work, teacher, "teacher_adapted")
@@ -255,7 +270,7 @@ def _train(work: Work, name: str, method: Method, context: MethodContext) -> tup
     options, seed = work.config.training, work.config.seed
     adapter = lora(context.student, plan.layers, seed=seed, **options.lora.model_dump())
     examples = work.rows.split("train")
-    n_step = -(-len(examples) // options.batch_size) * options.epochs
+    total = n_step(work.config, work.rows.tasks)
     with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
         history = train(
             method.step(context, plan),
@@ -264,7 +279,7 @@ def _train(work: Work, name: str, method: Method, context: MethodContext) -> tup
             pad_id=padding_token(context.student.tokenizer),
             seed=seed,
             folder=stored,
-            advance=lambda done: advance(done, n_step),
+            advance=lambda done: advance(done, total),
         )
         cost.tokens = history.n_token
         save_adapter(adapter, stored / "adapter")

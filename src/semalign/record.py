@@ -202,7 +202,7 @@ def _pairing(config: Run, context: MethodContext, main: Trained) -> dict[str, An
 
 def _basis(config: Run, folder: RunFolder, context: MethodContext, main: Trained) -> dict[str, Any] | None:
     """The map's quality, and the paper's Fig. 2 for both models with its controls."""
-    if main.plan.map is None:
+    if not main.plan.maps:
         return None
     site = getattr(config.method, "site")  # noqa: B009 - only methods with a map get here
     stored = folder / "prepare" / "curves.json"

@@ -24,6 +24,7 @@ PACKAGES = {
     "pairing": "semalign.pairing",
     "basis": "semalign.basis",
     "loss": "semalign.losses",
+    "schedule": "semalign.schedules",
     "method": "semalign.methods",
 }
 KINDS = tuple(PACKAGES)
@@ -56,6 +57,17 @@ class Strategy:
     def replace(self: Same, **changes: Any) -> Same:
         """A copy with some fields changed."""
         return dataclasses.replace(typing.cast(Any, self), **changes)
+
+    def seeded(self: Same, seed: int) -> Same:
+        """A copy in which every `seed` left None, here and in the strategies it holds, is the given one."""
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(typing.cast(Any, self)):
+            value = getattr(self, field.name)
+            if field.name == "seed" and value is None:
+                changes["seed"] = seed
+            elif isinstance(value, Strategy):
+                changes[field.name] = value.seeded(seed)
+        return self.replace(**changes) if changes else self
 
 
 def _register(cls: type[Strategy]) -> None:

@@ -65,6 +65,7 @@ def make_context(*, teacher=None, student=None, seed=0):
         student=student or make_model(**STUDENT),
         tokens=torch.arange(N_ROW),
         extract=list(batches(make_examples(5), 3, PAD)),
+        calibration=list(batches(make_examples(9), 4, PAD)),
         seed=seed,
     )
 

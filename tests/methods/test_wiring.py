@@ -4,6 +4,7 @@ import pytest
 import torch
 from pair import PAD, STUDENT, TEACHER, adapted_step, make_context, make_examples, make_model, trainable
 
+from semalign.artifacts import read_tensors
 from semalign.data import collate
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.kl import ForwardKL
@@ -166,27 +167,31 @@ def test_the_plan_comes_back_from_disk_as_it_was(tmp_path):
     plan = SemAlign().plan(make_context())
     plan.save(tmp_path / "plan")
     again = type(plan).load(tmp_path / "plan")
-    assert again.map is not None
-    assert plan.map is not None
     assert (again.layers, again.scores, again.pairs, again.quality) == (
         plan.layers,
         plan.scores,
         plan.pairs,
         plan.quality,
     )
-    assert torch.equal(again.map.matrix, plan.map.matrix)
-    assert (again.map.n_token, again.map.condition, again.map.unit) == (
-        plan.map.n_token,
-        plan.map.condition,
-        plan.map.unit,
-    )
+    assert again.maps.keys() == plan.maps.keys() == {pair.student for pair in plan.pairs}
+    for layer, semantic_map in plan.maps.items():
+        assert again.maps[layer].about() == semantic_map.about()
+        for name, tensor in semantic_map.tensors().items():
+            assert torch.equal(again.maps[layer].tensors()[name], tensor)
+
+
+def test_a_map_that_pairs_share_is_written_once(tmp_path):
+    plan = SemAlign(pairing=Depth(), train="all").plan(make_context())
+    plan.save(tmp_path / "plan")
+    assert len(set(map(id, type(plan).load(tmp_path / "plan").maps.values()))) == 1
+    assert len(read_tensors(tmp_path / "plan" / "maps.safetensors")) == 1
 
 
 def test_a_plan_without_a_map_comes_back_from_disk(tmp_path):
     plan = SFT(layers=(2, 0, 2)).plan(make_context())
     plan.save(tmp_path / "plan")
     again = type(plan).load(tmp_path / "plan")
-    assert (again.layers, again.scores, again.pairs, again.map) == ((0, 2), None, (), None)
+    assert (again.layers, again.scores, again.pairs, again.maps) == ((0, 2), None, (), {})
 
 
 @pytest.mark.parametrize("n_teacher", [1, 2, 3, 7])

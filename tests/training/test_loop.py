@@ -15,7 +15,7 @@ from semalign.training.loop import batch_plan, learning_rate_factor
 
 OPTIONS = TrainingOptions(epochs=2, batch_size=3, learning_rate=0.02, checkpoint_every=2, diagnose_every=3)
 N_EXAMPLE = 8  # three batches an epoch, the last one of two rows: six steps
-FIELDS = {"step", "loss", "terms", "cosine", "grad_norm", "tokens", "tokens_per_second", "lr"}
+FIELDS = {"step", "loss", "terms", "cosine", "grad_norm", "tokens", "supervised", "tokens_per_second", "lr"}
 
 
 class Stopped(Exception):

@@ -3,12 +3,19 @@
 from ..attribution import Attribution
 from ..attribution.gradient_x_activation import GradientXActivation
 from ..config import Run
-from ..data import load_task
+from ..data import Batch, Task, load_task
 from ..errors import UserError
 from ..methods import MethodContext, Plan
 from ..methods.semalign import SemAlign
-from ..models import check_tokenizers, shared_tokens
-from ..pipeline import EXTRACT_BATCH, extract_batches, load_model, pick_device
+from ..models import LanguageModel, shared_tokens
+from ..pipeline import (
+    EXTRACT_BATCH,
+    calibration_batches,
+    check_models,
+    extract_batches,
+    load_model,
+    pick_device,
+)
 from ..results import encode_rows
 
 
@@ -19,21 +26,38 @@ def attribution_of(run: Run) -> Attribution:
     return GradientXActivation()
 
 
-def teacher_rows(run: Run) -> tuple:
+def teacher_rows(run: Run) -> tuple[LanguageModel, list[Batch]]:
     """The teacher and its extract rows."""
-    tasks = [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]
     teacher = load_model(run, run.teacher, pick_device(run.device))
+    return teacher, extract_batches(encode_rows(run, tasks_of(run), teacher), EXTRACT_BATCH, teacher)
+
+
+def context_of(run: Run) -> MethodContext:
+    """What the run's method may use."""
+    tasks, device = tasks_of(run), pick_device(run.device)
+    teacher, student = (load_model(run, part, device) for part in (run.teacher, run.student))
+    check_models(run, student, teacher, tasks)
     rows = encode_rows(run, tasks, teacher)
-    return teacher, extract_batches(rows, EXTRACT_BATCH, teacher)
+    return MethodContext(
+        teacher=teacher,
+        student=student,
+        tokens=shared_tokens(teacher, student),
+        extract=extract_batches(rows, EXTRACT_BATCH, teacher),
+        calibration=calibration_batches(rows, EXTRACT_BATCH, teacher),
+        seed=run.seed,
+    )
+
+
+def semalign_of(run: Run) -> SemAlign:
+    """The run's method, which must be one that pairs layers."""
+    if not isinstance(run.method, SemAlign):
+        raise UserError(f"method '{run.method.name}' pairs no layers; take a configuration with method 'semalign'")
+    return run.method
 
 
 def plan(run: Run) -> Plan:
-    if not isinstance(run.method, SemAlign):
-        raise UserError(f"method '{run.method.name}' pairs no layers; take a configuration with method 'semalign'")
-    teacher, extract = teacher_rows(run)
-    student = load_model(run, run.student, pick_device(run.device))
-    check_tokenizers(teacher, student)
-    tokens = shared_tokens(teacher, student)
-    return run.method.plan(
-        MethodContext(teacher=teacher, student=student, tokens=tokens, extract=extract, seed=run.seed)
-    )
+    return semalign_of(run).plan(context_of(run))
+
+
+def tasks_of(run: Run) -> list[Task]:
+    return [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]

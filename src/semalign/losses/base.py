@@ -24,6 +24,12 @@ class Loss(Strategy, abc.ABC, kind="loss"):
 
     target: ClassVar[Target]
     """What it is compared with: a mapped teacher state, gold token ids, or the teacher's logits."""
+    unit: ClassVar[Literal["token", "sequence"]] = "token"
+    """What the mean is over: answer tokens, or the sequences that have enough of them."""
+    sees_norm: ClassVar[bool] = False
+    """Whether the length of a target state makes a difference."""
+    any_width: ClassVar[bool] = False
+    """Whether states of two widths can be compared without a map."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
 

@@ -20,13 +20,16 @@ from .step import Step
 
 @dataclass(frozen=True, eq=False)
 class MethodContext:
-    """What a method may use: the two models, the tokens they share, and a few rows of the task for attribution."""
+    """What a method may use: the two models, the tokens they share, and a few rows of the task."""
 
     teacher: LanguageModel
     student: LanguageModel
     tokens: Int[Tensor, "n_token"]
     """Ids that are a real token of both tokenizers."""
     extract: Sequence[Batch]
+    """Rows that attribution and the measures of a map look at; nothing trains on them."""
+    calibration: Sequence[Batch]
+    """Rows that maps are fitted on: the `align` rows, or training rows where there are none."""
     seed: int
 
 
@@ -39,35 +42,44 @@ class Plan:
     scores: tuple[float, ...] | None = None
     """Attribution of each teacher layer."""
     pairs: tuple[Pair, ...] = ()
-    map: SemanticMap | None = None
+    maps: dict[int, SemanticMap] = field(default_factory=dict)
+    """By student layer; one object where all pairs share a map."""
     quality: dict[str, Any] = field(default_factory=dict)
-    """How well the map keeps the teacher's predictions."""
+    """How well the maps keep the teacher's predictions."""
 
     def save(self, folder: Path) -> None:
-        """Write plan.json, and map.safetensors where there is a map."""
+        """Write plan.json, and maps.safetensors where there are maps; a map that pairs share is written once."""
+        distinct = list({id(semantic_map): semantic_map for semantic_map in self.maps.values()}.values())
+        number = {id(semantic_map): i for i, semantic_map in enumerate(distinct)}
         with whole_folder(folder) as part:
-            values: dict[str, Any] = {
+            if distinct:
+                tensors = {f"{i}.{name}": x for i, one in enumerate(distinct) for name, x in one.tensors().items()}
+                write_tensors(part / "maps.safetensors", tensors)
+            values = {
                 "layers": self.layers,
                 "scores": self.scores,
                 "pairs": [pair.plain() for pair in self.pairs],
                 "quality": self.quality,
+                "maps": [semantic_map.about() for semantic_map in distinct],
+                "map_of": {str(layer): number[id(semantic_map)] for layer, semantic_map in self.maps.items()},
             }
-            if self.map is not None:
-                write_tensors(part / "map.safetensors", self.map.tensors())
-                values["map"] = self.map.about()
             write_json(part / "plan.json", values)
 
     @classmethod
     def load(cls, folder: Path) -> "Plan":
         values = read_json(folder / "plan.json")
-        semantic_map = None
-        if "map" in values:
-            semantic_map = SemanticMap.load(read_tensors(folder / "map.safetensors"), values["map"])
+        tensors = read_tensors(folder / "maps.safetensors") if values["maps"] else {}
+        maps = [
+            SemanticMap.load(
+                {name.partition(".")[2]: x for name, x in tensors.items() if name.startswith(f"{i}.")}, about
+            )
+            for i, about in enumerate(values["maps"])
+        ]
         return cls(
             layers=tuple(values["layers"]),
             scores=None if values["scores"] is None else tuple(values["scores"]),
             pairs=tuple(Pair.from_plain(pair) for pair in values["pairs"]),
-            map=semantic_map,
+            maps={int(layer): maps[i] for layer, i in values["map_of"].items()},
             quality=values["quality"],
         )
 
@@ -80,13 +92,13 @@ class Method(Strategy, abc.ABC, kind="method"):
     label: ClassVar[str]
     """How the method is called in tables."""
 
-    def check(self, n_teacher: int, n_student: int) -> None:
-        """Raise UserError where the method cannot work on models of these depths: asked before anything is written."""
-        del n_teacher, n_student
+    def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
+        """Raise UserError where the method cannot work on these models and steps: asked before anything is written."""
+        del teacher, student, n_step
 
     @abc.abstractmethod
     def plan(self, context: MethodContext) -> Plan:
-        """Choose the layers, pairs and map. Costs no training."""
+        """Choose the layers, pairs and maps. Costs no training."""
 
     @abc.abstractmethod
     def step(self, context: MethodContext, plan: Plan) -> Step:

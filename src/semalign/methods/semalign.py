@@ -1,32 +1,40 @@
 """SemAlign: student layers follow the mapped states of the teacher layers they are paired with."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from ..attribution import Attribution
 from ..attribution.gradient_x_activation import GradientXActivation
-from ..basis import Basis, Vocabulary
+from ..basis import Basis, MapContext, SemanticMap
 from ..basis.cosine import Cosine as CosineBasis
 from ..basis.quality import agreement
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.cosine import Cosine as CosineLoss
 from ..losses.onehot_cosine import OnehotCosine
-from ..models import Site
-from ..pairing import Pairing, PairingContext
+from ..models import LanguageModel, Site
+from ..pairing import Pair, Pairing, PairingContext
 from ..pairing.critical import Critical
+from ..pairing.similarity import layer_similarity
+from ..schedules import Schedule
+from ..schedules.base import Sequential
+from ..schedules.joint import Joint
 from .base import Method, MethodContext, Plan
-from .step import OnlineTeacher, Step
+from .refuse import refuse_without_effect
+from .step import Stage, Step
+from .teacher import Norm, OnlineTeacher
 
 
 @dataclass(frozen=True, kw_only=True)
 class SemAlign(Method, name="semalign"):
     """Latent semantic alignment; by default version 1 of the paper: one critical layer, cosine map, two cosine terms.
 
-    Choices of ours where the paper is silent: the site (MLP output) and one critical layer.
-    Source: Gu et al. 2025, arXiv:2510.24208 v1.
+    Choices of ours where the paper is silent: the site (MLP output) and one critical layer. The later versions are
+    `loss: fisher` (site block_out) and `loss: geometry` (site block_delta) with `schedule: frontier`, `pairing:
+    one_per_layer` and `outputs: [kl]`; both are reconstructions from abstracts.
+    Source: Gu et al. 2025, arXiv:2510.24208 v1; Gu et al. 2026, Findings of ACL 2026 and arXiv:2510.24208 v2.
     """
 
     source = "Gu et al. 2025, arXiv:2510.24208 v1"
@@ -38,57 +46,121 @@ class SemAlign(Method, name="semalign"):
     pairing: Pairing = field(default_factory=Critical)
     basis: Basis = field(default_factory=CosineBasis)
     site: Site = "mlp_out"
+    norm: Norm = "map"
+    """Length of a target state: as the map gives it, the teacher state's, or the student state's. Directions stay."""
     loss: Loss = field(default_factory=CosineLoss)
-    """What pulls a paired layer to its target."""
+    """What pulls a paired layer to its target; a loss of logits reads both by logit lens (site block_out)."""
     outputs: tuple[Loss, ...] = field(default_factory=lambda: (OnehotCosine(),))
     """What is asked of the output beside it."""
+    balance: bool = False
+    """Weights by gradient norm: at the start of a stage each term's weight is set so that its gradient is `weight`
+    times as long as the first output's. The weights found are logged."""
+    schedule: Schedule = field(default_factory=Joint)
+    """All pairs at once, or one after the other."""
     train: Literal["paired", "all"] = "paired"
-    """Adapters on the paired student layers only (the paper), or on all of them."""
+    """Adapters on the paired student layers only (the paper), or on all of them; in a sequential schedule those without
+    a pair train with the next paired layer above them."""
 
     def __post_init__(self) -> None:
-        if self.attribution is not None and not self.pairing.uses_attribution:
-            raise UserError(f"pairing '{self.pairing.name}' does not look at an attribution; leave 'attribution' out")
-        if self.site == "final":
-            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
-        if self.loss.target != "state":
-            raise UserError(f"'loss' compares states, but '{self.loss.name}' compares outputs; name it under 'outputs'")
-        for output in self.outputs:
-            if output.target == "state":
-                raise UserError(f"'outputs' compare outputs, but '{output.name}' compares states; name it as 'loss'")
-        names = [output.name for output in self.outputs]
-        if len(set(names)) < len(names):
-            raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
+        refuse_without_effect(self)
 
-    def check(self, n_teacher: int, n_student: int) -> None:
-        scores = [0.0] * n_teacher if self.pairing.uses_attribution else None
-        self.pairing.pair(PairingContext(n_teacher=n_teacher, n_student=n_student, scores=scores))
+    def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
+        if self.basis.name == "identity" and not self.loss.any_width and teacher.width != student.width:
+            raise UserError(
+                f"basis 'identity' leaves states as wide as the teacher ({teacher.width}), but the student has "
+                f"{student.width}, and loss '{self.loss.name}' compares coordinates; use basis 'logit' or 'ridge'"
+            )
+        pairs = self.pairing.seeded(0).pair(
+            PairingContext(
+                n_teacher=teacher.n_layer,
+                n_student=student.n_layer,
+                scores=[0.0] * teacher.n_layer if self.pairing.uses_attribution else None,
+                similarity=torch.ones(student.n_layer, teacher.n_layer, dtype=torch.float64),
+            )
+        )
+        n_stage = len(self._stages(pairs, student.n_layer))
+        if n_stage == 1 and isinstance(self.schedule, Sequential):
+            raise UserError(
+                f"schedule '{self.schedule.name}' has no effect: pairing '{self.pairing.name}' gives one pair; "
+                "leave it out, or pair more layers"
+            )
+        if n_step < n_stage:
+            raise UserError(
+                f"schedule '{self.schedule.name}' has {n_stage} stages, but the training has {n_step} steps; "
+                "raise training.epochs, lower training.batch_size or pair fewer layers"
+            )
 
     def plan(self, context: MethodContext) -> Plan:
         teacher, student = context.teacher, context.student
-        scores = None
+        method = self.seeded(context.seed)
+        scores = similarity = None
         if self.pairing.uses_attribution:
-            attribution = self.attribution or GradientXActivation(site=self.site)
+            attribution = method.attribution or GradientXActivation(site=self.site)
             scores = tuple(attribution.score(teacher, context.extract).tolist())
-        pairs = self.pairing.pair(PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores))
-        semantic_map = self.basis.fit(Vocabulary.of(teacher, context.tokens), Vocabulary.of(student, context.tokens))
-        paired = tuple(pair.student for pair in pairs)
+        if self.pairing.uses_similarity:
+            similarity = layer_similarity(teacher, student, context.extract, self.site)
+        pairs = method.pairing.pair(
+            PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
+        )
+        maps = method.basis.fit_pairs(
+            MapContext(
+                teacher=teacher,
+                student=student,
+                tokens=context.tokens,
+                batches=context.calibration,
+                pairs={pair.student: pair.teacher for pair in pairs},
+                site=self.site,
+            )
+        )
+        layers = {layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers}
         return Plan(
-            layers=paired if self.train == "paired" else tuple(range(student.n_layer)),
+            layers=tuple(sorted(layers)),
             scores=scores,
             pairs=tuple(pairs),
-            map=semantic_map,
-            quality=agreement(semantic_map, teacher, student, context.tokens, context.extract),
+            maps=maps,
+            quality=self._quality(maps, context),
         )
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
+        tokens = context.tokens
         needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
-        tokens: torch.Tensor | None = context.tokens if needs_logits else None
+        schedule = self.schedule
         return Step(
             context.student,
             outputs=self.outputs,
             layer_loss=self.loss,
-            pairs=plan.pairs,
+            stages=self.seeded(context.seed)._stages(plan.pairs, context.student.n_layer),
             site=self.site,
-            signals=OnlineTeacher(context.teacher, plan.pairs, self.site, plan.map, tokens),
+            norm=self.norm,
+            signals=OnlineTeacher(context.teacher, self.site, plan.maps, tokens if needs_logits else None, self.norm),
             tokens=tokens,
+            cache=isinstance(schedule, Sequential) and schedule.cache,
+            balanced=self.balance,
         )
+
+    def _stages(self, pairs: "list[Pair] | tuple[Pair, ...]", n_student: int) -> list[Stage]:
+        by_student = {pair.student: pair for pair in pairs}
+        layers = {student: (student,) for student in by_student}
+        if self.train == "all":
+            layers = _segments(sorted(by_student), n_student)
+        return [
+            Stage(
+                layers=tuple(sorted(layer for student in stage for layer in layers[student])),
+                pairs=tuple(by_student[student] for student in sorted(stage)),
+            )
+            for stage in self.schedule.stages(sorted(by_student))
+        ]
+
+    def _quality(self, maps: dict[int, SemanticMap], context: MethodContext) -> dict[str, Any]:
+        """Of a map that all pairs share: does it keep the teacher's predictions?"""
+        shared = next(iter(maps.values()))
+        if self.basis.uses_states or shared.width != context.student.width:
+            return {"tokens_used": shared.n_token}
+        return agreement(shared, context.teacher, context.student, context.tokens, context.extract)
+
+
+def _segments(paired: list[int], n_student: int) -> dict[int, tuple[int, ...]]:
+    """Every student layer with the next paired layer at or above it; those above all of them with the last one."""
+    below = [-1, *paired[:-1]]
+    ends = [*paired[:-1], n_student - 1]
+    return {student: tuple(range(low + 1, high + 1)) for student, low, high in zip(paired, below, ends, strict=True)}

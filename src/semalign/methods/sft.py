@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from ..errors import UserError
 from ..losses.cross_entropy import CrossEntropy
+from ..models import LanguageModel, check_layers
 from .base import Method, MethodContext, Plan
-from .step import Step
+from .step import Stage, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +24,14 @@ class SFT(Method, name="sft"):
         if self.layers is not None and not self.layers:
             raise UserError("'layers' is empty; name at least one layer, or leave it out for all")
 
-    def check(self, n_teacher: int, n_student: int) -> None:
-        outside = [layer for layer in self.layers or () if not 0 <= layer < n_student]
-        if outside:
-            raise UserError(
-                f"method 'sft': layer {outside[0]} does not exist; the student has layers 0 to {n_student - 1}"
-            )
+    def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
+        check_layers(self.layers or (), student.n_layer, "method 'sft'")
 
     def plan(self, context: MethodContext) -> Plan:
         n_layer = context.student.n_layer
         if self.layers is None:
             return Plan(layers=tuple(range(n_layer)))
-        self.check(context.teacher.n_layer, n_layer)
         return Plan(layers=tuple(sorted(set(self.layers))))
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
-        return Step(context.student, outputs=[CrossEntropy()])
+        return Step(context.student, outputs=[CrossEntropy()], stages=[Stage(layers=plan.layers, pairs=())])

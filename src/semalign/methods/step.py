@@ -4,67 +4,31 @@ Everything the loss needs happens inside `forward`, so that engines which wrap t
 DeepSpeed) see one output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
-from ..basis import SemanticMap
 from ..data import Batch
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.base import upcast
-from ..models import FINAL, LanguageModel, Point, Site, listen
+from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
 from ..pairing import Pair
+from .lens import lens_total
+from .prefix import PrefixCache
+from .teacher import Norm, OnlineTeacher, Signals
 
 
-@dataclass(frozen=True, eq=False)
-class Signals:
-    """What the teacher says about a batch."""
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training: the student layers whose adapters train, and the pairs that pull."""
 
-    states: dict[int, Float[Tensor, "b pos d_s"]]
-    """Mapped target state of each paired student layer."""
-    logits: Float[Tensor, "n_answer n_token"] | None
-    """Logits of the shared tokens at the answer positions, in the order of the mask."""
-
-
-class OnlineTeacher:
-    """A frozen teacher that runs beside the student.
-
-    It is no submodule of the step, so nothing of it is trained, saved or sharded with the student.
-    """
-
-    def __init__(
-        self,
-        teacher: LanguageModel,
-        pairs: Sequence[Pair],
-        site: Site,
-        semantic_map: SemanticMap | None,
-        tokens: Int[Tensor, "n_token"] | None,
-    ) -> None:
-        self.teacher, self.pairs, self.tokens = teacher, pairs, tokens
-        self.map = semantic_map.to(teacher.device) if semantic_map is not None else None
-        self.site: Site = site
-        self.points = sorted({Point(site, layer) for pair in pairs for layer, _ in pair.teacher})
-
-    @torch.no_grad()
-    def __call__(self, batch: Batch) -> Signals:
-        with listen(self.teacher, self.points) as states:
-            output = self.teacher.module.base_model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-            )
-        targets = {}
-        for pair in self.pairs:
-            assert self.map is not None, "pairs come with a map"
-            mixed = torch.stack([weight * states[Point(self.site, layer)] for layer, weight in pair.teacher]).sum(0)
-            targets[pair.student] = self.map(mixed)
-        logits = None
-        if self.tokens is not None:
-            logits = self.teacher.logits(output.last_hidden_state[batch.mask])[:, self.tokens]
-        return Signals(states=targets, logits=logits)
+    layers: tuple[int, ...]
+    pairs: tuple[Pair, ...]
 
 
 class Step(nn.Module):
@@ -75,23 +39,47 @@ class Step(nn.Module):
         student: LanguageModel,
         *,
         outputs: Sequence[Loss],
+        stages: Sequence[Stage],
         layer_loss: Loss | None = None,
-        pairs: Sequence[Pair] = (),
         site: Site = "mlp_out",
+        norm: Norm = "map",
         signals: OnlineTeacher | None = None,
         tokens: Int[Tensor, "n_token"] | None = None,
+        cache: bool = False,
+        balanced: bool = False,
     ) -> None:
         super().__init__()
         self.module = student.module
         self.student, self.signals, self.tokens = student, signals, tokens
-        self.outputs, self.layer_loss, self.pairs = tuple(outputs), layer_loss, tuple(pairs)
+        self.outputs, self.layer_loss = tuple(outputs), layer_loss
         self.site: Site = site
+        self.norm: Norm = norm
+        self.stages, self.stage = tuple(stages), stages[0]
+        self.balanced = balanced
+        self.prefix = PrefixCache(student) if cache else None
+        terms = [*((loss.name, loss) for loss in outputs), *([(_latent(layer_loss), layer_loss)] if layer_loss else [])]
+        self.weights = {name: loss.weight for name, loss in terms}
+
+    @property
+    def n_stage(self) -> int:
+        return len(self.stages)
+
+    def enter(self, stage: int) -> None:
+        """Begin a stage: its layers train, the others stand still. Call it after `train()`, which wakes all dropout."""
+        self.stage = self.stages[stage]
+        if self.n_stage == 1:
+            return
+        train_only(self.student, self.stage.layers)
+        for layer, block in enumerate(self.student.blocks):
+            block.train(layer in self.stage.layers)
+        if self.prefix is not None:
+            self.prefix.move(min(self.stage.layers))
 
     def units(self, batch: Batch) -> dict[str, int]:
         """Units of each term in a batch: what its total is divided by."""
         units = {loss.name: loss.units(batch.mask) for loss in self.outputs}
-        if self.layer_loss is not None and self.pairs:
-            units[_latent(self.layer_loss)] = self.layer_loss.units(batch.mask) * len(self.pairs)
+        if self.layer_loss is not None and self.stage.pairs:
+            units[_latent(self.layer_loss)] = self.layer_loss.units(batch.mask) * len(self.stage.pairs)
         return units
 
     def forward(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
@@ -117,37 +105,69 @@ class Step(nn.Module):
             norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
         return norms
 
-    def _loss(self, totals: dict[str, Tensor], units: dict[str, int]) -> Tensor:
-        weights = {loss.name: loss.weight for loss in self.outputs}
-        if self.layer_loss is not None:
-            weights[_latent(self.layer_loss)] = self.layer_loss.weight
-        return torch.stack([weights[name] * total / max(units[name], 1) for name, total in totals.items()]).sum()
+    def balance(self, batch: Batch, units: dict[str, int]) -> dict[str, float]:
+        """Weights under which a term's gradient on a batch is `weight` times as long as the first output's."""
+        norms = self.gradient_norms(batch, units)
+        if not all(norms.values()):
+            nothing = next(name for name, norm in norms.items() if not norm)
+            raise UserError(f"balance: the gradient of '{nothing}' is 0 on the first batch; leave 'balance' out")
+        first = self.outputs[0].name
+        reference = norms[first] / self.weights[first]
+        wanted = {loss.name: loss.weight for loss in self.outputs}
+        assert self.layer_loss is not None, "only methods with a layer loss balance"
+        wanted[_latent(self.layer_loss)] = self.layer_loss.weight
+        return {name: wanted[name] * reference / (norm / self.weights[name]) for name, norm in norms.items()}
+
+    def _loss(self, totals: Mapping[str, Tensor], units: Mapping[str, int]) -> Tensor:
+        return torch.stack([self.weights[name] * total / max(units[name], 1) for name, total in totals.items()]).sum()
 
     def _totals(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        points = [Point(self.site, pair.student) for pair in self.pairs]
-        signals = self.signals(batch) if self.signals is not None else Signals(states={}, logits=None)
-        with listen(self.student, [*points, FINAL]) as states:
-            self.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
-        totals = self._output_totals(states[FINAL][batch.mask], batch, signals)
+        pairs = self.stage.pairs if self.layer_loss is not None else ()
+        signals = self.signals(batch, pairs) if self.signals is not None else Signals(states={}, logits=None)
+        states = self._student_states(batch, [Point(self.site, pair.student) for pair in pairs])
+        totals = self._output_totals(states[FINAL][batch.mask], batch, signals) if self.outputs else {}
         cosines: dict[str, Tensor] = {}
-        if self.layer_loss is not None and self.pairs:
+        if self.layer_loss is not None and pairs:
             latent = []
-            for pair in self.pairs:
-                state, target = states[Point(self.site, pair.student)], signals.states[pair.student]
-                latent.append(self.layer_loss.total(state, target, batch.mask))
-                with torch.no_grad():
-                    cosines[pair.label] = cosine_similarity(
-                        upcast(state[batch.mask]), upcast(target[batch.mask]), dim=-1
-                    ).sum()
+            for pair in pairs:
+                state = states[Point(self.site, pair.student)]
+                target = self._target(signals.states[pair.student], state)
+                latent.append(self._latent_total(self.layer_loss, state, target, batch))
+                if state.shape == target.shape:
+                    cosines[pair.label] = _cosine_sum(state[batch.mask], target[batch.mask])
             totals[_latent(self.layer_loss)] = torch.stack(latent).sum()
         return totals, cosines
+
+    def _student_states(self, batch: Batch, points: list[Point]) -> dict[Point, Tensor]:
+        """Nothing runs behind the deepest state that a term looks at, nor before the first block that trains."""
+        if self.outputs:
+            points = [*points, FINAL]
+        if self.prefix is None or self.prefix.layer == 0:
+            return states_of(self.student, points, batch.input_ids, batch.attention_mask)
+        return states_of(
+            self.student,
+            points,
+            batch.input_ids,
+            batch.attention_mask,
+            first=self.prefix.layer,
+            entry=self.prefix(batch),
+        )
+
+    def _target(self, target: Float[Tensor, "b pos d"], state: Float[Tensor, "b pos d_s"]) -> Float[Tensor, "b pos d"]:
+        if self.norm != "student":
+            return target
+        return normalize(target, dim=-1) * state.detach().norm(dim=-1, keepdim=True)
+
+    def _latent_total(self, loss: Loss, state: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        if loss.target == "state":
+            return loss.total(state, target, batch.mask)
+        assert self.tokens is not None, "a loss that reads states comes with the tokens it reads"
+        return lens_total(loss, self.student, state[batch.mask], target[batch.mask], self.tokens)
 
     def _output_totals(
         self, hidden: Float[Tensor, "n_answer d_s"], batch: Batch, signals: Signals
     ) -> dict[str, Tensor]:
         """Output losses see the answer positions only: no logits are made for prompts or padding."""
-        if not self.outputs:
-            return {}
         logits = self.student.logits(hidden)
         everywhere = torch.ones(hidden.shape[0], dtype=torch.bool, device=hidden.device)
         labels = batch.targets[batch.mask]
@@ -163,3 +183,8 @@ class Step(nn.Module):
 
 def _latent(loss: Loss) -> str:
     return f"latent_{loss.name}"
+
+
+@torch.no_grad()
+def _cosine_sum(state: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    return cosine_similarity(upcast(state), upcast(target), dim=-1).sum()

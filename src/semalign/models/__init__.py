@@ -4,12 +4,13 @@ Indices count from 0; layer i is block i, its output is the state after it; the 
 """
 
 from .adapter_files import load_adapter, save_adapter
-from .adapters import lora, merge, unload
+from .adapters import lora, merge, train_only, unload
 from .discover import assemble
 from .family import Family, families
 from .language_model import LanguageModel
-from .listen import FINAL, Point, Site, listen, silence
+from .listen import FINAL, Point, Site, check_layers, listen, silence
 from .load import load
+from .partial import states_of
 from .save import save_plain
 from .shrink import shrink
 from .vocabulary import Agreement, check_tokenizers, shared_tokens, tokenizers_agree
@@ -22,6 +23,7 @@ __all__ = [
     "Point",
     "Site",
     "assemble",
+    "check_layers",
     "check_tokenizers",
     "families",
     "listen",
@@ -34,6 +36,8 @@ __all__ = [
     "shared_tokens",
     "shrink",
     "silence",
+    "states_of",
     "tokenizers_agree",
+    "train_only",
     "unload",
 ]

@@ -1,7 +1,7 @@
 """LoRA adapters on chosen layers through PEFT, merged copies, and the untouched base back again."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,6 +51,14 @@ def lora(
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         return get_peft_model(model.module, config)  # pyright: ignore[reportReturnType]
+
+
+def train_only(model: LanguageModel, layers: Collection[int]) -> None:
+    """Of the adapters on `model` those of the given layers train, the others keep their values; in place."""
+    for layer, block in enumerate(model.blocks):
+        for name, parameter in block.named_parameters():
+            if "lora_" in name:
+                parameter.requires_grad_(layer in layers)
 
 
 def merge(peft_model: PeftModel) -> PreTrainedModel:

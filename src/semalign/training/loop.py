@@ -4,6 +4,7 @@ import json
 import math
 import random
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ from .options import TrainingOptions
 @runtime_checkable
 class StepModule(Protocol):
     """One forward of the student: loss, the total of each term, and the cosine of each pair."""
+
+    balanced: bool
+    weights: dict[str, float]
+
+    @property
+    def n_stage(self) -> int: ...
+
+    def enter(self, stage: int) -> None: ...
+
+    def balance(self, batch: Batch, units: dict[str, int]) -> dict[str, float]: ...
 
     def units(self, batch: Batch) -> dict[str, int]: ...
 
@@ -55,11 +66,13 @@ def train(
     seed: int,
     folder: Path,
     advance: Callable[[int], None] = lambda _done: None,
+    probe: Callable[[], dict[str, Any]] | None = None,
     accelerator: Accelerator | None = None,
 ) -> History:
     """Train the parameters of `step_module` that require a gradient; checkpoints and metrics.jsonl go to `folder`.
 
     A folder that holds a checkpoint is resumed from it. The order of rows depends on the seed and the epoch alone.
+    `probe` measures the student every `diagnose_every` steps.
     """
     assert isinstance(step_module, nn.Module)
     torch.manual_seed(seed)
@@ -69,16 +82,24 @@ def train(
         list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     plan = batch_plan(len(examples), options, seed)
+    stages = stage_starts(len(plan), step_module.n_stage)
     start = checkpoint.restore(folder, parameters, optimizer)
     metrics = _Metrics(folder / "metrics.jsonl", start)
     wrapped, optimizer = accelerator.prepare(step_module, optimizer)
     wrapped.train()
     for step in range(start, len(plan)):
         began = time.perf_counter()
+        stage = bisect_right(stages, step) - 1
+        first, n_stage_step = stages[stage], [*stages, len(plan)][stage + 1] - stages[stage]
         for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * learning_rate_factor(step, len(plan), options.warmup)
+            group["lr"] = options.learning_rate * learning_rate_factor(step - first, n_stage_step, options.warmup)
         rows = [examples[i] for i in plan[step]]
         micro = [batch.to(accelerator.device) for batch in _micro_batches(rows, options, pad_id)]
+        if step in (start, first):
+            step_module.enter(stage)
+            if step_module.balanced:
+                known = metrics.entries[-1]["weights"] if step > first else None
+                step_module.weights = known or step_module.balance(micro[-1], step_module.units(micro[-1]))
         entry = _one_step(
             wrapped, step_module, micro, options=options, step=step, accelerator=accelerator, parameters=parameters
         )
@@ -86,9 +107,15 @@ def train(
         optimizer.zero_grad()
         n_token = sum(int(batch.attention_mask.sum()) for batch in micro)
         seconds = time.perf_counter() - began
-        metrics.write(
-            {**entry, "tokens": n_token, "tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]}
-        )
+        entry |= {"tokens": n_token, "supervised": sum(batch.n_supervised for batch in micro)}
+        entry |= {"tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]}
+        if len(stages) > 1:
+            entry["stage"] = stage
+        if step_module.balanced:
+            entry["weights"] = step_module.weights
+        if probe and step % options.diagnose_every == 0:
+            entry["probe"] = probe()
+        metrics.write(entry)
         if (step + 1) % options.checkpoint_every == 0 and step + 1 < len(plan):
             checkpoint.save(folder, step + 1, parameters, optimizer)
         advance(step + 1)
@@ -112,8 +139,14 @@ def batch_plan(n_row: int, options: TrainingOptions, seed: int) -> list[list[int
     return plan
 
 
+def stage_starts(n_step: int, n_stage: int) -> list[int]:
+    """First step of every stage: the steps are divided as evenly as can be."""
+    assert n_step >= n_stage, "the method was checked against the number of steps"
+    return [stage * n_step // n_stage for stage in range(n_stage)]
+
+
 def learning_rate_factor(step: int, n_step: int, warmup: float) -> float:
-    """Linear warm-up, then half a cosine down to 0 after the last step; in (0, 1]."""
+    """Linear warm-up, then half a cosine down to 0 after the last step (of a stage); in (0, 1]."""
     n_warm = math.ceil(warmup * n_step)
     if step < n_warm:
         return (step + 1) / n_warm

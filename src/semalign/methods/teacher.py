@@ -1,0 +1,65 @@
+"""What the teacher says about a batch: mapped target states, and logits where an output loss asks for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ..basis import SemanticMap
+from ..data import Batch
+from ..models import FINAL, LanguageModel, Point, Site, states_of
+from ..pairing import Pair
+
+Norm = Literal["map", "teacher", "student"]
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What the teacher says about a batch."""
+
+    states: dict[int, Float[Tensor, "b pos d"]]
+    """Target state of each paired student layer."""
+    logits: Float[Tensor, "n_answer n_token"] | None
+    """Logits of the shared tokens at the answer positions, in the order of the mask."""
+
+
+class OnlineTeacher:
+    """A frozen teacher that runs beside the student, no deeper than the pairs and the outputs ask for.
+
+    It is no submodule of the step, so nothing of it is trained, saved or sharded with the student.
+    """
+
+    def __init__(
+        self,
+        teacher: LanguageModel,
+        site: Site,
+        maps: Mapping[int, SemanticMap],
+        tokens: Int[Tensor, "n_token"] | None,
+        norm: Norm = "map",
+    ) -> None:
+        self.teacher, self.tokens, self.norm = teacher, tokens, norm
+        self.maps = {layer: semantic_map.to(teacher.device) for layer, semantic_map in maps.items()}
+        self.site: Site = site
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, pairs: Sequence[Pair]) -> Signals:
+        points = sorted({Point(self.site, layer) for pair in pairs for layer, _ in pair.teacher})
+        if self.tokens is not None:
+            points.append(FINAL)
+        states = states_of(self.teacher, points, batch.input_ids, batch.attention_mask)
+        targets = {pair.student: self._target(pair, states) for pair in pairs}
+        logits = None
+        if self.tokens is not None:
+            logits = self.teacher.logits(states[FINAL][batch.mask])[:, self.tokens]
+        return Signals(states=targets, logits=logits)
+
+    def _target(self, pair: Pair, states: Mapping[Point, Tensor]) -> Float[Tensor, "b pos d"]:
+        mixed = torch.stack([weight * states[Point(self.site, layer)] for layer, weight in pair.teacher]).sum(0)
+        target = self.maps[pair.student](mixed)
+        if self.norm == "teacher":
+            return normalize(target, dim=-1) * mixed.norm(dim=-1, keepdim=True)
+        return target

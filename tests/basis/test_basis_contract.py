@@ -1,26 +1,29 @@
 """What every semantic map promises, each claim planted and found; the paper's map is its two steps written out."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from tiny import N_ROW, tiny
 from torch.nn.functional import cosine_similarity
 
-from semalign.basis import LinearMap, Vocabulary
+from semalign.basis import LinearMap, SemanticMap, Vocabulary
 from semalign.basis.cosine import Cosine
 from semalign.basis.identity import Identity
 from semalign.basis.input_side import InputSide
 from semalign.basis.logit import Logit
 from semalign.basis.permuted import Permuted
 from semalign.basis.random import Random
+from semalign.basis.sparse import Sparse
 from semalign.errors import UserError
 from semalign.linalg.gram import row_blocks
-from semalign.strategy import available
+from semalign.strategy import available, build
 
 N_TOKEN = 48
 WIDTHS = [(11, 6), (6, 11), (8, 8)]
-EVERY = [cls() for cls in available("basis").values()]
+EVERY = [basis for basis in (cls() for cls in available("basis").values()) if not basis.uses_states]
+"""Those read off the vocabularies; test_state_maps.py has the others."""
 ACROSS = [basis for basis in EVERY if basis.recovers != "itself"]
 """Maps between two widths; those that recover 'itself' need one model."""
 
@@ -48,6 +51,12 @@ def close(actual, expected, tolerance=2e-6):
     torch.testing.assert_close(actual.double(), expected.double(), rtol=0, atol=tolerance * scale)
 
 
+def same(one, two):
+    """Equal tensors to float32 rounding."""
+    for name, tensor in two.tensors().items():
+        close(one.tensors()[name], tensor)
+
+
 def ids(basis):
     return basis.name
 
@@ -60,9 +69,10 @@ def ids(basis):
 def test_a_map_goes_from_teacher_to_student_in_float32(basis, d_t, d_s):
     teacher, student = any_pair(d_t, d_s)
     fitted = basis.fit(teacher, student)
-    assert fitted.matrix.shape == (d_s, d_t)
-    assert fitted.matrix.dtype == torch.float32
-    assert fitted.matrix.isfinite().all()
+    assert fitted.width == d_s
+    for tensor in fitted.tensors().values():
+        assert tensor.dtype == torch.float32
+        assert tensor.isfinite().all()
     assert fitted.n_token == N_TOKEN
     assert fitted.condition >= 1
     assert fitted(random(2, 3, d_t)).shape == (2, 3, d_s)
@@ -87,16 +97,17 @@ def test_weights_of_bfloat16_fit_like_their_float64_values(basis):
         dataclasses.replace(side, **{name: getattr(side, name).double() for name in ("head", "embedding", "gain")})
         for side in low
     ]
-    close(basis.fit(*low).matrix, basis.fit(*high).matrix)
+    same(basis.fit(*low), basis.fit(*high))
 
 
 @pytest.mark.parametrize("basis", EVERY, ids=ids)
 def test_a_fit_is_repeatable_and_touches_nothing(basis):
     teacher, student = any_pair(8, 8)
     before = [x.clone() for side in (teacher, student) for x in (side.head, side.embedding, side.gain)]
-    first = basis.fit(teacher, student).matrix
+    first = basis.fit(teacher, student).tensors()
     torch.rand(7)
-    assert torch.equal(first, basis.fit(teacher, student).matrix)
+    again = basis.fit(teacher, student).tensors()
+    assert all(torch.equal(first[name], again[name]) for name in first)
     after = [x for side in (teacher, student) for x in (side.head, side.embedding, side.gain)]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -106,14 +117,15 @@ def test_blocks_of_the_vocabulary_change_nothing(basis, monkeypatch):
     teacher, student = any_pair(8, 8)
     whole = basis.fit(teacher, student)
     monkeypatch.setattr(row_blocks, "__defaults__", (16,))
-    close(basis.fit(teacher, student).matrix, whole.matrix)
+    same(basis.fit(teacher, student), whole)
 
 
 @pytest.mark.parametrize("basis", [b for b in EVERY if b.name not in ("random", "permuted")], ids=ids)
 def test_the_order_of_tokens_is_not_seen(basis):  # the other two draw by the order of rows
     teacher, student = any_pair(8, 8)
     order = torch.randperm(N_TOKEN)
-    close(basis.fit(teacher.rows(order), student.rows(order)).matrix, basis.fit(teacher, student).matrix)
+    h = random(5, 8)
+    close(basis.fit(teacher.rows(order), student.rows(order))(h), basis.fit(teacher, student)(h))
 
 
 @pytest.mark.parametrize("basis", EVERY, ids=ids)
@@ -121,7 +133,7 @@ def test_norms_are_thrown_away_or_kept(basis):
     fitted = basis.fit(*any_pair(8, 8))
     h = random(5, 8).float()
     assert fitted(h).abs().max() > 1e-3
-    close(fitted(3 * h), fitted(h) if fitted.unit else 3 * fitted(h))
+    close(fitted(3 * h), 3 * fitted(h) if basis.keeps_norm else fitted(h))
     close(fitted(-h), -fitted(h))
 
 
@@ -138,6 +150,21 @@ def test_a_map_of_directions_divides_by_the_norm():
     for unit, scale in ((True, h.norm(dim=-1, keepdim=True)), (False, 1.0)):
         fitted = LinearMap(matrix=matrix, n_token=7, condition=1.0, unit=unit)
         close(fitted(h), torch.stack([matrix @ row for row in h]) / scale)
+
+
+@pytest.mark.parametrize("basis", EVERY, ids=ids)
+@pytest.mark.parametrize("condition", [None, float("inf")])
+def test_a_map_comes_back_from_disk(basis, condition):
+    fitted = basis.fit(*any_pair(8, 8))
+    fitted = fitted if condition is None else dataclasses.replace(fitted, condition=condition)
+    about = json.loads(json.dumps(fitted.about(), allow_nan=False))
+    again = SemanticMap.load(fitted.tensors(), about)
+    assert type(again) is type(fitted)
+    assert again.about() == about
+    assert (again.n_token, again.condition, again.width) == (fitted.n_token, fitted.condition, fitted.width)
+    h = random(3, 8)
+    assert torch.equal(again(h), fitted(h))
+    assert torch.equal(fitted.to(torch.device("cpu"))(h), fitted(h))
 
 
 # what a map recovers
@@ -180,7 +207,6 @@ def test_a_planted_map_between_logits_is_found(basis, d_t, d_s):
 def test_one_model_on_both_sides_is_left_alone(basis):
     model = vocabulary(random(N_TOKEN, 9) + 1.0)
     fitted = basis.fit(model, model)
-    close(fitted.matrix, torch.eye(9))
     h = random(4, 9).float()
     close(fitted(h), h)
 
@@ -276,16 +302,27 @@ def test_the_condition_is_that_of_the_students_head(name, fold_final_norm):
     assert fitted.condition == pytest.approx(float(torch.linalg.cond(head)), rel=1e-9)
 
 
-@pytest.mark.parametrize("basis", [Cosine(), Logit()], ids=ids)
+@pytest.mark.parametrize("basis", [Cosine(), Logit(), Sparse()], ids=ids)
 def test_a_rank_deficient_head_is_mapped_and_said_so(basis):
     teacher, _ = any_pair(11, 6)
     student = vocabulary(random(N_TOKEN, 4) @ random(4, 6))
     fitted = basis.fit(teacher, student)
     assert fitted.condition == float("inf")
-    assert fitted.matrix.isfinite().all()
+    assert fitted(random(3, 11)).isfinite().all()
 
 
-@pytest.mark.parametrize("basis", [Cosine(), Logit(), Permuted(), InputSide()], ids=ids)
+@pytest.mark.parametrize("basis", [Cosine(ridge=0), Logit(ridge=0), Sparse(of=Cosine(ridge=0))], ids=ids)
+def test_a_ridge_that_had_to_grow_is_said(basis):
+    teacher, student = any_pair(11, 6)
+    assert basis.fit(teacher, student).about()["ridge_used"] == 0
+    head = student.head.clone()
+    head[:, 2] = 0
+    with pytest.warns(UserWarning, match="singular with ridge 0; 1e-10 was used"):
+        fitted = basis.fit(teacher, vocabulary(head))
+    assert fitted.about()["ridge_used"] == 1e-10
+
+
+@pytest.mark.parametrize("basis", [Cosine(), Logit(), Permuted(), InputSide(), Sparse()], ids=ids)
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_damaged_weights_are_refused(basis, side, value):
@@ -318,6 +355,64 @@ def test_no_state_has_logits_closer_to_the_teachers():
             assert (student.head @ (mapped + step * direction) - teacher.head @ h).norm() > distance
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma"])
+def test_with_the_norms_folded_in_states_before_them_read_alike(family):
+    # the norm divides by the root mean square of a state, so logits times that are what a linear map can keep
+    teacher, student = tiny(family, width=16, n_layer=1, seed=1), tiny(family, width=24, n_layer=2, seed=2)
+    planted = random(24, 16)
+    with torch.no_grad():
+        folded = (student.head_weight * student.final_gain) @ planted
+        teacher.head_weight.copy_(folded / teacher.final_gain)
+    h, tokens = random(5, 16), torch.arange(150)
+    sides = [Vocabulary.of(model, tokens) for model in (teacher, student)]
+    mapped = Logit(fold_final_norm=True).fit(*sides)(h)
+    with torch.no_grad():
+        theirs, ours = (
+            model.read(state) * state.square().mean(-1, keepdim=True).sqrt()
+            for model, state in ((teacher, h), (student, mapped))
+        )
+        close(ours[:, tokens], theirs[:, tokens], tolerance=1e-5)
+        plain = Logit().fit(*sides)(h)
+        unfolded = student.read(plain) * plain.square().mean(-1, keepdim=True).sqrt()
+    assert (unfolded[:, tokens] - theirs[:, tokens]).norm() > 0.1 * theirs[:, tokens].norm()
+
+
+# only the strongest coefficients
+
+
+def plain_sparse(teacher, student, h, top_k):
+    """Decompose, keep, recompose, token by token."""
+    options = {"ridge": 1e-6, "fold_final_norm": False, "unit_norm": True, "center": False}
+    rows_t, rows_s = (pseudo_inverse_rows(side, **options) for side in (teacher, student))
+    cosines = [float(row @ h / h.norm()) for row in rows_t]
+    kept = sorted(range(len(cosines)), key=lambda token: -abs(cosines[token]))[:top_k]
+    return sum(cosines[token] * rows_s[token] for token in kept)
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 47, 48])
+@pytest.mark.parametrize("block", [1, 100, 2**24])
+def test_a_sparse_map_is_its_plain_version_whatever_the_block(top_k, block, monkeypatch):
+    monkeypatch.setattr("semalign.basis.sparse.BLOCK", block)
+    teacher, student = any_pair(11, 6)
+    h = random(2, 3, 11)
+    expected = torch.stack([plain_sparse(teacher, student, row, top_k) for row in h.reshape(6, 11)]).reshape(2, 3, 6)
+    close(Sparse(top_k=top_k).fit(teacher, student)(h), expected, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("top_k", [48, 1000])
+def test_all_coefficients_are_the_papers_map(top_k):
+    pair, h = any_pair(11, 6), random(7, 11)
+    for of in (Cosine(), Cosine(center=True, unit_norm=False)):
+        close(Sparse(top_k=top_k, of=of).fit(*pair)(h), of.fit(*pair)(h), tolerance=1e-5)
+    part = Sparse(top_k=40).fit(*pair)(h)
+    assert (part - Cosine().fit(*pair)(h)).norm() > 0.01 * part.norm()
+
+
+def test_only_the_papers_map_has_coefficients():
+    with pytest.raises(UserError, match="'logit' has no coefficients to keep"):
+        Sparse(of=Logit())
+
+
 # controls
 
 
@@ -332,11 +427,22 @@ def test_no_map_leaves_the_teachers_width():
 def test_a_permuted_map_shuffles_tokens_and_nothing_else(of):
     teacher, student = any_pair(11, 6)
     permuted = [Permuted(of=of, seed=seed).fit(teacher, student).matrix for seed in (0, 1)]
+    assert torch.equal(Permuted(of=of).fit(teacher, student).matrix, permuted[0])
     for matrix in (of.fit(teacher, student).matrix, permuted[1]):
         assert (permuted[0] - matrix).norm() > 0.3 * matrix.norm()
     same = vocabulary(random(1, 11).expand(N_TOKEN, 11), random(1, 11).expand(N_TOKEN, 11))
     if of.name != "cosine":  # which inverts the teacher's Gram matrix, here of rank one
         close(Permuted(of=of).fit(same, student).matrix, of.fit(same, student).matrix)
+
+
+@pytest.mark.parametrize("name", ["identity", "random", "permuted", "ridge", "procrustes"])
+def test_a_map_that_shuffling_cannot_spoil_is_refused(name):
+    with pytest.raises(UserError) as caught:
+        build("basis", {"name": "permuted", "of": name}, "method.basis")
+    assert str(caught.value) == (
+        "method.basis: basis 'permuted': 'of' takes a map that is read off the vocabularies, and shuffling tokens does "
+        f"nothing to '{name}'; use cosine, logit, input_side or sparse"
+    )
 
 
 def test_a_permuted_map_is_the_map_of_some_order_of_the_teachers_tokens():
@@ -353,8 +459,9 @@ def test_the_input_side_is_seen_by_no_other_map():
     teacher, student = any_pair(8, 8)
     other = dataclasses.replace(teacher, embedding=random(N_TOKEN, 8))
     for basis in EVERY:
-        same = torch.equal(basis.fit(teacher, student).matrix, basis.fit(other, student).matrix)
-        assert same == (basis.name != "input_side")
+        h = random(3, 8)
+        unseen = torch.equal(basis.fit(teacher, student)(h), basis.fit(other, student)(h))
+        assert unseen == (basis.name != "input_side")
 
 
 def test_the_input_side_map_is_the_product_of_unit_embeddings(monkeypatch):
@@ -402,8 +509,9 @@ def test_padded_rows_never_enter():
     for basis in EVERY:
         fitted = basis.fit(Vocabulary.of(model, tokens), student)
         assert fitted.n_token == model.n_token
-        assert fitted.matrix.isfinite().all()
-        assert basis.fit(student, Vocabulary.of(model, tokens)).matrix.isfinite().all()
+        h = random(3, 16)
+        assert fitted(h).isfinite().all()
+        assert basis.fit(student, Vocabulary.of(model, tokens))(h).isfinite().all()
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma"])

@@ -46,7 +46,8 @@ def test_the_factor_is_that_of_the_matrix_plus_its_ridge():
     w = torch.randn(40, 6, dtype=torch.float64)
     gram = w.T @ w
     for ridge in (0.0, 0.3):
-        factor = gram_factor(gram, ridge)
+        factor, used = gram_factor(gram, ridge)
+        assert used == ridge
         assert torch.equal(factor, factor.tril())
         plain = gram + ridge * gram.diagonal().mean() * torch.eye(6, dtype=torch.float64)
         torch.testing.assert_close(factor @ factor.T, plain, rtol=1e-12, atol=1e-12)
@@ -56,7 +57,10 @@ def test_the_factor_is_that_of_the_matrix_plus_its_ridge():
 def test_a_singular_matrix_gets_the_least_squares_solution(scale):
     w = scale * torch.randn(40, 6, dtype=torch.float64) @ torch.diag(torch.tensor([1.0, 1, 1, 1, 0, 0]).double())
     z = w @ torch.randn(6, 3, dtype=torch.float64)
-    solution = torch.cholesky_solve(w.T @ z, gram_factor(w.T @ w))
+    with pytest.warns(UserWarning, match="a Gram matrix is singular with ridge 0; 1e-10 was used"):
+        factor, used = gram_factor(w.T @ w)
+    assert used == 1e-10
+    solution = torch.cholesky_solve(w.T @ z, factor)
     torch.testing.assert_close(w @ solution, z, rtol=1e-5, atol=1e-5 * scale)
     assert solution.abs().max() < 100  # what a column of zeros is multiplied by stays small
 
@@ -96,7 +100,7 @@ def test_float32_pseudo_inverses_lose_directions_that_the_gram_matrix_keeps():
     w = with_condition(4096, 6, 3e3).float()
     truth = torch.randn(6, 1, dtype=torch.float64)
     z = w.double() @ truth
-    by_gram = torch.cholesky_solve(cross_gram(w, z), gram_factor(cross_gram(w, w)))
+    by_gram = torch.cholesky_solve(cross_gram(w, z), gram_factor(cross_gram(w, w)).lower)
     by_pinv = torch.linalg.pinv(w).double() @ z
     torch.testing.assert_close(by_gram, truth, rtol=1e-6, atol=1e-6)
     assert (by_pinv - truth).norm() > 0.1 * truth.norm()

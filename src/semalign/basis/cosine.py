@@ -35,15 +35,19 @@ class Cosine(Basis, name="cosine"):
     """Subtract the mean row of the head first."""
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
-        bases = [_Output(side, self) for side in (teacher, student)]
+        bases = [OutputBasis(side, self) for side in (teacher, student)]
         matrix = torch.zeros(student.width, teacher.width, dtype=torch.float64, device=teacher.head.device)
         for rows in row_blocks(teacher.head.shape[0]):
             matrix.addmm_(bases[1].rows(rows).T, bases[0].rows(rows))
-        condition = condition_number(bases[1].gram)
-        return LinearMap(matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition)
+        return LinearMap(
+            matrix=matrix.float(),
+            n_token=teacher.head.shape[0],
+            condition=condition_number(bases[1].gram),
+            notes={"ridge_used": max(basis.ridge_used for basis in bases)},
+        )
 
 
-class _Output:
+class OutputBasis:
     """Rows of pinv(W^T) = W (W^T W)^-1, made block by block."""
 
     def __init__(self, side: Vocabulary, options: Cosine) -> None:
@@ -54,7 +58,7 @@ class _Output:
         self.gain = side.gain.double() if options.fold_final_norm else ones
         centred = cross_gram(side.head, side.head) - n_token * torch.outer(self.mean, self.mean)
         self.gram = centred * torch.outer(self.gain, self.gain)
-        self.factor = gram_factor(self.gram, options.ridge)
+        self.factor, self.ridge_used = gram_factor(self.gram, options.ridge)
 
     def rows(self, rows: slice) -> Float64[Tensor, "n d"]:
         head = (self.side.head[rows].double() - self.mean) * self.gain

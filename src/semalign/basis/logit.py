@@ -34,7 +34,11 @@ class Logit(Basis, name="logit"):
         if self.fold_final_norm:
             g_s, g_t = student.gain.double(), teacher.gain.double()
             gram, cross = gram * torch.outer(g_s, g_s), cross * torch.outer(g_s, g_t)
-        matrix = torch.cholesky_solve(cross, gram_factor(gram, self.ridge))
+        factor, ridge_used = gram_factor(gram, self.ridge)
         return LinearMap(
-            matrix=matrix.float(), n_token=teacher.head.shape[0], condition=condition_number(gram), unit=False
+            matrix=torch.cholesky_solve(cross, factor).float(),
+            n_token=teacher.head.shape[0],
+            condition=condition_number(gram),
+            unit=False,
+            notes={"ridge_used": ridge_used},
         )

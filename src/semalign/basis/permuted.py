@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..errors import UserError
 from .base import Basis, SemanticMap, Vocabulary
 from .cosine import Cosine
+
+UNSPOILT = ("identity", "random", "permuted")  # no vocabulary in the first, no meaning in the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,13 @@ class Permuted(Basis, name="permuted"):
     """The map to spoil."""
     seed: int | None = None
     """None: the run's seed."""
+
+    def __post_init__(self) -> None:
+        if self.of.uses_states or self.of.name in UNSPOILT:
+            raise UserError(
+                f"'of' takes a map that is read off the vocabularies, and shuffling tokens does nothing to "
+                f"'{self.of.name}'; use cosine, logit, input_side or sparse"
+            )
 
     @property
     def keeps_norm(self) -> bool:

@@ -5,7 +5,9 @@ W is [n_token, d] with n_token much larger than d. `torch.linalg.pinv` of W in f
 d x d numbers.
 """
 
+import warnings
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64
@@ -36,15 +38,24 @@ def check_finite(matrix: Float[Tensor, "m n"]) -> None:
         raise UserError("the weights are damaged: they hold NaN or Inf")
 
 
-def gram_factor(gram: Float64[Tensor, "d d"], ridge: float = 0.0) -> Float64[Tensor, "d d"]:
-    """Lower Cholesky factor of gram + ridge * mean diagonal; `ridge` grows only where the matrix is singular."""
+class GramFactor(NamedTuple):
+    """A lower Cholesky factor, and the ridge that it was taken with."""
+
+    lower: Float64[Tensor, "d d"]
+    ridge: float
+
+
+def gram_factor(gram: Float64[Tensor, "d d"], ridge: float = 0.0) -> GramFactor:
+    """Cholesky factor of gram + ridge * mean diagonal; where that is singular, a warning says which ridge was used."""
     check_finite(gram)
     scale = float(gram.diagonal().mean())
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     for extra in (ridge, max(ridge, 1e-10), max(ridge, 1e-6)):
         factor, info = torch.linalg.cholesky_ex(gram + extra * scale * identity)
         if not info.item():
-            return factor
+            if extra > ridge:
+                warnings.warn(f"a Gram matrix is singular with ridge {ridge:g}; {extra:g} was used", stacklevel=2)
+            return GramFactor(factor, extra)
     raise UserError("the weights are damaged: their Gram matrix is not positive semi-definite")
 
 

@@ -1,9 +1,11 @@
 """What every pairing promises, the depth table by hand, and the rules for critical and interpolated layers."""
 
+import dataclasses
 import math
 from fractions import Fraction
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,11 +21,16 @@ DEPTHS = [(9, 5), (5, 5), (5, 9), (1, 4), (4, 1), (1, 1), (40, 32)]
 REQUIRED = {"manual": {"pairs": [[0, 0]]}}
 
 
-def context(n_teacher, n_student, top=()):
-    """Depths with scores that rank `top` first, in that order, and then shallower layers before deeper ones."""
+def context(n_teacher, n_student, top=(), seed=0):
+    """Depths with scores that rank `top` first, in that order, and then shallower layers before deeper ones.
+
+    Similarities are drawn from the seed.
+    """
     order = [*top, *(layer for layer in range(n_teacher) if layer not in top)]
     scores = [float(n_teacher - order.index(layer)) for layer in range(n_teacher)]
-    return PairingContext(n_teacher=n_teacher, n_student=n_student, scores=scores)
+    draw = torch.Generator().manual_seed(seed)
+    similarity = torch.rand(n_student, n_teacher, dtype=torch.float64, generator=draw)
+    return PairingContext(n_teacher=n_teacher, n_student=n_student, scores=scores, similarity=similarity)
 
 
 def image(pairing, n_teacher, n_student):
@@ -67,10 +74,50 @@ def test_the_same_question_has_the_same_answer(pairing, n_teacher, n_student):
 
 
 def test_only_pairings_that_say_so_look_at_the_attribution(pairing):
-    one, two = pairing.pair(context(9, 5, top=[1])), pairing.pair(context(9, 5, top=[7]))
-    assert (one != two) == pairing.uses_attribution
+    asked = context(9, 5, top=[1])
+    assert (pairing.pair(asked) != pairing.pair(context(9, 5, top=[7]))) == pairing.uses_attribution
     if not pairing.uses_attribution:
-        assert pairing.pair(PairingContext(n_teacher=9, n_student=5)) == one
+        assert pairing.pair(dataclasses.replace(asked, scores=None)) == pairing.pair(asked)
+
+
+def test_only_pairings_that_say_so_look_at_the_similarity(pairing):
+    asked = context(9, 5)
+    assert (pairing.pair(asked) != pairing.pair(context(9, 5, seed=1))) == pairing.uses_similarity
+    if not pairing.uses_similarity:
+        assert pairing.pair(dataclasses.replace(asked, similarity=None)) == pairing.pair(asked)
+
+
+@pytest.mark.parametrize("n_layer", [1, 2, 7])
+@pytest.mark.parametrize("name", sorted({*available("pairing")} - {"random", "reverse", "manual"}))
+def test_a_planted_diagonal_is_found_by_all_but_controls(name, n_layer):
+    """Equally deep models whose layers are most alike at equal depth: every pair lies on the diagonal."""
+    pairing = build("pairing", name)
+    asked = dataclasses.replace(context(n_layer, n_layer), similarity=0.5 + 0.5 * torch.eye(n_layer).double())
+    pairs = pairing.pair(asked)
+    assert [pair.teacher for pair in pairs] == [((pair.student, 1.0),) for pair in pairs]
+    assert pairing.name == "critical" or len(pairs) == n_layer
+
+
+@pytest.mark.parametrize("name", [n for n, cls in available("pairing").items() if hasattr(cls, "count")])
+@pytest.mark.parametrize(("n_teacher", "n_student"), DEPTHS)
+def test_a_count_takes_so_many_of_the_pairs(name, n_teacher, n_student):
+    asked = context(n_teacher, n_student, top=[n_teacher // 2])
+    every = build("pairing", {"name": name, "count": None}).pair(asked)
+    for count in range(1, len(every) + 1):
+        some = build("pairing", {"name": name, "count": count}).pair(asked)
+        assert len(some) == count
+        assert [pair.student for pair in some] == sorted({pair.student for pair in some})
+        if name != "random":
+            assert [pair for pair in every if pair in some] == some
+    with pytest.raises(UserError, match=rf"^pairing '{name}': count is {len(every) + 1}, but .*{len(every)}.* layers$"):
+        build("pairing", {"name": name, "count": len(every) + 1}).pair(asked)
+
+
+@pytest.mark.parametrize("name", [n for n, cls in available("pairing").items() if hasattr(cls, "count")])
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_count_below_one_is_refused(name, count):
+    with pytest.raises(UserError, match="count: input should be greater than or equal to 1"):
+        build("pairing", {"name": name, "count": count})
 
 
 def test_a_pair_comes_back_from_json():
@@ -155,8 +202,20 @@ def test_a_critical_layer_is_interpolated_at_its_student_depth():
     # l* = 3 of 9 leads to k = 2 of 5 (image 1, 3, 5, 7, 9), where u = 3.6
     (pair,) = Critical(interpolate=True).pair(context(9, 5, top=[2]))
     assert pair.student == 1
+    assert pair.reason == (
+        "teacher layer 2 is number 1 by attribution (score 9); "
+        "the depth of the student layer that reaches it lies between layers, "
+        "so it follows 0.40 of layer 2 and 0.60 of layer 3"
+    )
     assert [layer for layer, _ in pair.teacher] == [2, 3]
     assert [weight for _, weight in pair.teacher] == pytest.approx([0.4, 0.6])
+
+
+def test_a_critical_layer_at_a_whole_depth_is_not_interpolated():
+    # u = 9 for the last of 5 student layers
+    (pair,) = Critical(interpolate=True).pair(context(9, 5, top=[8]))
+    assert pair.teacher == ((8, 1.0),)
+    assert pair.reason == "teacher layer 8 is number 1 by attribution (score 9)"
 
 
 # critical layers, all from 0; the paper counts from 1
@@ -238,6 +297,17 @@ def test_a_score_that_is_no_number_is_refused(value):
         Critical().pair(PairingContext(n_teacher=3, n_student=2, scores=[1.0, value, 2.0]))
 
 
+# depth with a count
+
+
+@pytest.mark.parametrize(
+    ("n_student", "count", "students"),
+    [(12, 3, [3, 7, 11]), (7, 3, [2, 4, 6]), (7, 1, [6]), (5, 4, [1, 2, 3, 4]), (4, 4, [0, 1, 2, 3])],
+)
+def test_few_student_layers_lie_at_equal_distances_up_to_the_last(n_student, count, students):
+    assert [pair.student for pair in Depth(count=count).pair(context(9, n_student))] == students
+
+
 # manual
 
 
@@ -268,6 +338,16 @@ def test_a_list_that_pairs_nothing_or_one_layer_twice_is_refused():
 
 
 # random
+
+
+def test_random_pairs_say_their_seed():
+    assert {pair.reason for pair in Random(seed=7).pair(context(9, 5))} == {"control: drawn with seed 7"}
+    assert Random(seed=0).pair(context(9, 5)) == Random().pair(context(9, 5)) != Random(seed=7).pair(context(9, 5))
+
+
+def test_random_pairs_take_the_seed_of_the_run_where_they_have_none():
+    assert Random().seeded(5).pair(context(9, 5)) == Random(seed=5).pair(context(9, 5))
+    assert Random(seed=3).seeded(5) == Random(seed=3)
 
 
 def test_random_pairs_depend_on_the_seed():

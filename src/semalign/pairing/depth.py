@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .base import Pair, Pairing, PairingContext, at_depth
+from .choice import Count, evenly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,6 +12,8 @@ class Depth(Pairing, name="depth"):
 
     source = "Gu et al. 2025, arXiv:2510.24208, section 3"
 
+    count: Count = None
+    """How many student layers, at equal distances up to the last; None: all."""
     interpolate: bool = False
     """Mix the two teacher layers around the fractional depth."""
 
@@ -18,9 +21,10 @@ class Depth(Pairing, name="depth"):
         t, s = context.n_teacher, context.n_student
         return [
             Pair(
-                student=k - 1,
-                teacher=at_depth(k, t, s, interpolate=self.interpolate),
-                reason=f"depth {k}/{s} of the student is depth {t * k / s:.2f} of {t} in the teacher",
+                student=student,
+                teacher=at_depth(student + 1, t, s, interpolate=self.interpolate),
+                reason=f"depth {student + 1}/{s} of the student is depth {t * (student + 1) / s:.2f} of {t} "
+                "in the teacher",
             )
-            for k in range(1, s + 1)
+            for student in evenly(self.count, s, self.name)
         ]

@@ -7,12 +7,16 @@ import torch
 from pair import PAD, adapted_step, make_context, make_examples, trainable
 
 from semalign.data import collate
+from semalign.losses.cka import CKA
 from semalign.losses.cross_entropy import CrossEntropy
+from semalign.losses.fisher import Fisher
+from semalign.losses.geometry import Geometry
 from semalign.losses.kl import ForwardKL
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.pairing.depth import Depth
 from semalign.pairing.manual import Manual
+from semalign.schedules.frontier import Frontier
 from semalign.training import TrainingOptions, train
 
 # Sums in another order differ in the last digits of float64; anything real is far larger.
@@ -20,6 +24,9 @@ EXACT = {"rel": 1e-10, "abs": 1e-12}
 METHODS = {
     "semalign": SemAlign(),
     "semalign two outputs": SemAlign(pairing=Depth(), outputs=(CrossEntropy(weight=0.3), ForwardKL(temperature=2.0))),
+    "semalign fisher": SemAlign(site="block_out", loss=Fisher(), pairing=Depth(), outputs=(ForwardKL(),)),
+    "semalign geometry": SemAlign(site="block_delta", loss=Geometry(), pairing=Depth(), outputs=(ForwardKL(),)),
+    "semalign frontier": SemAlign(loss=CKA(), pairing=Depth(), schedule=Frontier()),
     "sft": SFT(),
 }
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
@@ -83,7 +90,7 @@ def test_training_does_not_depend_on_the_size_of_micro_batches(method, tmp_path)
     found = []
     for size in (None, 1, 2, 3):
         _, _, step = adapted_step(method, make_context())
-        options = TrainingOptions(epochs=1, batch_size=5, micro_batch_size=size, learning_rate=0.01)
+        options = TrainingOptions(epochs=2, batch_size=5, micro_batch_size=size, learning_rate=0.01)
         history = train(step, make_examples(7), options, pad_id=PAD, seed=3, folder=tmp_path / str(size))
         found.append((history, {name: p.detach() for name, p in trainable(step).items()}))
     whole, adapters = found[0]

@@ -5,18 +5,25 @@ import torch
 from pair import PAD, STUDENT, TEACHER, adapted_step, make_context, make_examples, make_model, trainable
 
 from semalign.artifacts import read_tensors
+from semalign.basis.identity import Identity
 from semalign.data import collate
+from semalign.losses.cka import CKA
 from semalign.losses.cross_entropy import CrossEntropy
+from semalign.losses.fisher import Fisher
+from semalign.losses.geometry import Geometry
 from semalign.losses.kl import ForwardKL
+from semalign.losses.mse import MSE
+from semalign.losses.procrustes import Procrustes
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.models import unload
 from semalign.pairing.depth import Depth
 from semalign.pairing.manual import Manual
+from semalign.schedules.frontier import Frontier
 from semalign.strategy import available
 from semalign.training import TrainingOptions, train
 
-OPTIONS = TrainingOptions(epochs=1, batch_size=4, learning_rate=0.05)
+OPTIONS = TrainingOptions(epochs=2, batch_size=4, learning_rate=0.05)
 VARIANTS = {
     "semalign": SemAlign(),
     "semalign attn_out": SemAlign(site="attn_out"),
@@ -24,6 +31,11 @@ VARIANTS = {
     "semalign block_delta": SemAlign(site="block_delta", pairing=Depth(interpolate=True)),
     "semalign all layers": SemAlign(pairing=Manual(pairs=((1, 3),)), train="all"),
     "semalign kl": SemAlign(outputs=(CrossEntropy(), ForwardKL(weight=0.5))),
+    "semalign fisher": SemAlign(site="block_out", loss=Fisher(), pairing=Depth(), outputs=(ForwardKL(),)),
+    "semalign geometry": SemAlign(site="block_delta", loss=Geometry(), pairing=Depth(), basis=Identity()),
+    "semalign mse": SemAlign(site="block_out", loss=MSE(), pairing=Depth(), norm="teacher"),
+    "semalign procrustes": SemAlign(loss=Procrustes(), pairing=Depth(), norm="student"),
+    "semalign frontier": SemAlign(loss=CKA(), pairing=Depth(), schedule=Frontier()),
     "sft": SFT(),
     "sft two layers": SFT(layers=(2, 0)),
 }

@@ -57,8 +57,7 @@ class Step(nn.Module):
         self.stages, self.stage = tuple(stages), stages[0]
         self.balanced = balanced
         self.prefix = PrefixCache(student) if cache else None
-        terms = [*((loss.name, loss) for loss in outputs), *([(_latent(layer_loss), layer_loss)] if layer_loss else [])]
-        self.weights = {name: loss.weight for name, loss in terms}
+        self.weights = self._given_weights()
 
     @property
     def n_stage(self) -> int:
@@ -107,16 +106,18 @@ class Step(nn.Module):
 
     def balance(self, batch: Batch, units: dict[str, int]) -> dict[str, float]:
         """Weights under which a term's gradient on a batch is `weight` times as long as the first output's."""
+        wanted = self._given_weights()
+        self.weights = dict.fromkeys(wanted, 1.0)
         norms = self.gradient_norms(batch, units)
         if not all(norms.values()):
             nothing = next(name for name, norm in norms.items() if not norm)
             raise UserError(f"balance: the gradient of '{nothing}' is 0 on the first batch; leave 'balance' out")
-        first = self.outputs[0].name
-        reference = norms[first] / self.weights[first]
-        wanted = {loss.name: loss.weight for loss in self.outputs}
-        assert self.layer_loss is not None, "only methods with a layer loss balance"
-        wanted[_latent(self.layer_loss)] = self.layer_loss.weight
-        return {name: wanted[name] * reference / (norm / self.weights[name]) for name, norm in norms.items()}
+        reference = norms[self.outputs[0].name]
+        return {name: wanted[name] * reference / norm for name, norm in norms.items()}
+
+    def _given_weights(self) -> dict[str, float]:
+        weights = {loss.name: loss.weight for loss in self.outputs}
+        return weights | ({_latent(self.layer_loss): self.layer_loss.weight} if self.layer_loss else {})
 
     def _loss(self, totals: Mapping[str, Tensor], units: Mapping[str, int]) -> Tensor:
         return torch.stack([self.weights[name] * total / max(units[name], 1) for name, total in totals.items()]).sum()

@@ -120,6 +120,8 @@ def train(
             checkpoint.save(folder, step + 1, parameters, optimizer)
         advance(step + 1)
     wrapped.eval()
+    for parameter in parameters.values():  # a stage may have left some of them frozen
+        parameter.requires_grad_(True)
     entries = metrics.entries
     return History(
         entries,

@@ -63,7 +63,7 @@ class CrossCKA:
         return torch.where(norms == 0, 0, cross / norms).clamp(0, 1)
 
 
-def _centred(batches: list[list[Tensor]]) -> list[Float64[Tensor, "n d"]]:
+def _centred(batches: list[list[Tensor]]) -> list[Float64[Tensor, "n _"]]:
     """All positions of each layer, minus their mean, at size 1; zeros where they do not vary."""
     found = []
     for parts in zip(*batches, strict=True):
@@ -74,6 +74,6 @@ def _centred(batches: list[list[Tensor]]) -> list[Float64[Tensor, "n d"]]:
     return found
 
 
-def _gram_columns(layers: list[Float64[Tensor, "n d"]], columns: slice) -> Float64[Tensor, "n_layer _"]:
+def _gram_columns(layers: list[Float64[Tensor, "n _"]], columns: slice) -> Float64[Tensor, "n_layer _"]:
     """Some columns of each layer's Gram matrix, flat."""
     return torch.stack([(states @ states[columns].T).flatten() for states in layers])

@@ -1,0 +1,102 @@
+"""One model of one finished run: its outcomes by row, what it cost, and the configuration that decides them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..artifacts import read_json
+from ..evaluation import TaskScore
+
+LIKELIHOOD = "byte_probability"
+ADAPTED = "teacher_adapted"
+# What decides the numbers of a model, by its role; `method` is the model's own.
+DECIDES = {
+    "before": ("student",),
+    "teacher": ("teacher",),
+    ADAPTED: ("teacher", "data", "training"),
+    "control": ("student", "teacher", "data", "method", "training"),
+    "method": ("student", "teacher", "data", "method", "training"),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model of a run, under the name it gets in tables."""
+
+    name: str
+    key: str
+    """Its name in the run."""
+    role: str
+    label: str
+    seed: int
+    folder: Path
+    scores: Mapping[str, TaskScore]
+    whole: Mapping[str, Any]
+    """The run's configuration."""
+    method: Mapping[str, Any] | None
+    facts: Mapping[str, Any]
+    """Of its plan and training: seconds, peak_bytes, trainable, steps, train_tokens."""
+    reference: str
+    """The teacher that gaps of this run are measured to."""
+
+    def called(self, name: str) -> "Measured":
+        return replace(self, name=name)
+
+    @cached_property
+    def values(self) -> dict[str, np.ndarray]:
+        """By task, one number in [0, 1] a row, higher is better: the scorer's outcome, or the gold answer's
+        probability a byte where there is none."""
+        return {task: _values(score) for task, score in self.scores.items()}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What of the run's configuration decides the numbers of this model, beside the seed."""
+        parts = {**self.whole, "method": self.method}
+        return {part: parts[part] for part in DECIDES[self.key if self.key == ADAPTED else self.role]}
+
+
+def metric(score: TaskScore) -> str:
+    return score.metric if score.score is not None else LIKELIHOOD
+
+
+def read_run(folder: Path) -> list[Measured]:
+    """Every model that a finished run measured, in the order of its record."""
+    record = read_json(folder / "record.json")
+    whole = yaml.safe_load(record["config"])
+    return [
+        Measured(
+            name=model["key"],
+            key=model["key"],
+            role=model["role"],
+            label=model["label"],
+            seed=whole["seed"],
+            folder=folder,
+            scores=TaskScore.load(folder / "eval" / model["key"]),
+            whole=whole,
+            method=model["method"],
+            facts=_facts(record, model),
+            reference=record["reference"],
+        )
+        for model in record["models"]
+    ]
+
+
+def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    stages = {f"{work} {model['key']}" for work in ("prepare", "train")}
+    costs = [cost for cost in record["costs"] if cost["stage"] in stages]
+    return {
+        "seconds": sum(cost["seconds"] for cost in costs),
+        "peak_bytes": max((cost["peak_bytes"] for cost in costs), default=0),
+        **{fact: model[fact] for fact in ("trainable", "steps", "train_tokens")},
+    }
+
+
+def _values(score: TaskScore) -> np.ndarray:
+    if score.score is not None:
+        return np.asarray(score.outcomes, dtype=np.float64)
+    return 2.0 ** (-np.asarray(score.row_bits) / np.asarray(score.row_bytes))

@@ -22,6 +22,7 @@ METHOD = {
     "name": "semalign",
     "attribution": {"name": "gradient_x_activation"},
     "pairing": {"name": "critical", "count": 2},
+    "schedule": {"name": "frontier"},
     "site": "mlp_out",
 }
 
@@ -115,11 +116,13 @@ def build() -> dict[str, Any]:
                     "student": 1,
                     "teacher": [{"layer": 5, "weight": 1.0}],
                     "reason": "depth rule: floor(2 · 12 / 4), counted from 1",
+                    "similarity": 0.613,
                 },
                 {
                     "student": 2,
                     "teacher": [{"layer": 7, "weight": 0.35}, {"layer": 8, "weight": 0.65}],
                     "reason": "critical layer 7 (rank 1) is between two depths; interpolated",
+                    "similarity": 0.578,
                 },
             ],
         },
@@ -130,6 +133,10 @@ def build() -> dict[str, Any]:
             "agreement_top1": 0.412,
             "agreement_top5": 0.781,
             "row_correlation": 0.663,
+            "layers": [
+                {"student": 1, "agreement_top1": 0.331, "explained_variance": 0.274, "cka_before": 0.613},
+                {"student": 2, "agreement_top1": 0.409, "explained_variance": 0.318, "cka_after": 0.702},
+            ],
             "curves": [
                 {
                     "label": f"{side}, {label}",
@@ -146,15 +153,13 @@ def build() -> dict[str, Any]:
             ],
         },
         "training": {
-            "sft": [_step(i, {"cross_entropy": 2.4 * math.exp(-i / 40) + 0.6}, {}) for i in range(0, 120, 2)],
-            "semalign": [
-                _step(
-                    i,
-                    {"layer": 0.9 * math.exp(-i / 30) + 0.1, "output": 0.8 * math.exp(-i / 50) + 0.1},
-                    {"5->1": 0.85 - 0.8 * math.exp(-i / 30), "7+8->2": 0.9 - 0.7 * math.exp(-i / 25)},
-                )
-                for i in range(0, 120, 2)
-            ],
+            "sft": [_step(i, {"cross_entropy": 2.4 * math.exp(-i / 40) + 0.6}, {}, 0.02) for i in range(0, 120, 2)],
+            "semalign": [_frontier_step(i) for i in range(0, 120, 2)],
+        },
+        "diagnostics": {
+            "student": _probe(0.0) | {"cka": _cka(0.0)},
+            "sft": _probe(0.02 * 6) | {"cka": _cka(0.05)},
+            "semalign": _probe(0.04 * 6) | {"cka": _cka(0.3)},
         },
         "costs": [
             {"stage": stage, "seconds": s, "tokens": t, "peak_bytes": p}
@@ -188,18 +193,51 @@ def _difference(a: str, b: str, task: str) -> float:
     return sum(row[KEYS.index(a)] - row[KEYS.index(b)] for row in rows) / len(rows)
 
 
-def _step(i: int, terms: dict[str, float], cosine: dict[str, float]) -> dict[str, Any]:
+def _frontier_step(i: int) -> dict[str, Any]:
+    """Stage 0 trains layer 1, stage 1 layer 2."""
+    since = i % 60
+    terms = {
+        "latent_cosine": 0.9 * math.exp(-since / 30) + 0.1,
+        "output_cosine": 0.8 * math.exp(-i / 50) + 0.1,
+    }
+    pair = "5->1" if i < 60 else "7+8->2"
+    entry = _step(i, terms, {pair: 0.9 - 0.8 * math.exp(-since / 30)}, 0.04)
+    weights = {"latent_cosine": 0.412 if i < 60 else 0.687, "output_cosine": 1.0}
+    return entry | {"stage": i // 60, "weights": weights}
+
+
+def _step(i: int, terms: dict[str, float], cosine: dict[str, float], pace: float) -> dict[str, Any]:
     wiggle = 1 + 0.04 * math.sin(7 * i)
     terms = {name: round(value * wiggle, 4) for name, value in terms.items()}
-    return {
+    entry = {
         "step": i,
         "loss": round(sum(terms.values()), 4),
         "terms": terms,
         "cosine": {name: round(value, 4) for name, value in cosine.items()},
         "grad_norm": 0.8,
+        "tokens": 1_100,
+        "supervised": 290 + i % 3,
         "tokens_per_second": 4_650.0 + i,
         "lr": 3e-4,
     }
+    if i % 20 == 0:
+        norms = {name: round(value * 0.3 / (place + 1) ** 3, 5) for place, (name, value) in enumerate(terms.items())}
+        entry |= {"term_gradient_norms": norms, "probe": _probe(pace * i / 20)}
+    return entry
+
+
+def _probe(progress: float) -> dict[str, Any]:
+    """Deeper layers say more of the answer, and training moves them most; `progress` in [0, 0.3]."""
+    kl = [round((5.2 - 1.3 * layer) * (1 - progress * layer), 4) for layer in range(4)]
+    return {"lens_kl": kl, "agreement": round(0.41 + progress, 4), "supervised_share": 0.2645}
+
+
+def _cka(progress: float) -> list[list[float]]:
+    """A ridge along equal depth over a floor; training raises the ridge."""
+    return [
+        [round(min(0.2 + (0.4 + progress) * math.exp(-((j - 3 * i - 1) ** 2) / 9), 1.0), 4) for j in range(12)]
+        for i in range(4)
+    ]
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_both_files_hold_every_section_and_the_answer(written: Path, record: Any
 def test_every_figure_is_drawn_and_has_words(written: Path) -> None:
     page, _ = _read(written)
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(drawings) == 8
+    assert len(drawings) == 12
     assert all(item["role"] == "img" and len(item["aria-label"] or "") > 40 for item in drawings)
     for words in ("correct (%)", "percentage points", "teacher layer", "cosine (1 is lossless)", "seconds", "GiB"):
         assert words in page.text
@@ -168,6 +168,8 @@ def test_a_long_deep_run_stays_small(tmp_path: Path, record: Any) -> None:
     record["training"]["semalign"] = [{**step, "step": i, "cosine": cosine} for i in range(2_000)]
     pairs = [{"student": i, "teacher": [{"layer": i + 8, "weight": 1.0}], "reason": "depth"} for i in range(32)]
     record["pairing"] |= {"n_student": 32, "n_teacher": 40, "pairs": pairs}
+    cka = [[((7 * i + 3 * j) % 20) / 20 for j in range(40)] for i in range(32)]
+    record["diagnostics"] = {key: {**probe, "cka": cka} for key, probe in record["diagnostics"].items()}
     _write(tmp_path, record)
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
 

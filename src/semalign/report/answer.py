@@ -44,9 +44,11 @@ def question(record: Record) -> str:
     """What the report answers, with the names of the models."""
     record = complete(record)
     student, teacher = (record[part].get("model", f"the {part}") for part in ("student", "teacher"))
-    control = main_control(record)
-    other = "LoRA-SFT" if control in ("sft", None) else label(record, control)
-    return f"Did aligning {student} to {teacher} help, compared with {other} on the same rows?"
+    method, control = main_method(record), main_control(record)
+    if method in (None, "sft"):
+        return f"What did {label(record, method) if method else 'training'} change in {student}, beside {teacher}?"
+    compared = f", compared with {label(record, control)} on the same rows" if control else ""
+    return f"Did aligning {student} to {teacher} help{compared}?"
 
 
 def answer(record: Record) -> str:

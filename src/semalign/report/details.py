@@ -44,13 +44,22 @@ def pairing(record: Record) -> Table | None:
     part = record["pairing"]
     if not part:
         return None
+    measured = any(known(pair.get("similarity")) for pair in part["pairs"])
     rows = tuple(
-        Row((Cell(str(pair["student"])), Cell(_mixture(pair["teacher"])), Cell(str(pair.get("reason", "")))))
+        Row(
+            (
+                Cell(str(pair["student"])),
+                Cell(_mixture(pair["teacher"])),
+                *((Cell(units.decimal(pair.get("similarity"))),) if measured else ()),
+                Cell(str(pair.get("reason", ""))),
+            )
+        )
         for pair in part["pairs"]
     )
     columns = (
         Column("Student layer"),
         Column("Teacher layer", "weight", numeric=False),
+        *((Column("CKA", "before training"),) if measured else ()),
         Column("Reason", numeric=False),
     )
     return Table(
@@ -98,6 +107,27 @@ def basis(record: Record) -> Table | None:
     return Table("basis", "Quality of the semantic map", columns, rows)
 
 
+LAYER_MEASURES = {
+    "agreement_top1": Column("Top-1 agreement", "mapped state, teacher's own"),
+    "explained_variance": Column("Explained variance", "held-out tokens"),
+    "cosine": Column("Cosine", "held-out tokens"),
+    "cka_before": Column("CKA", "before the map"),
+    "cka_after": Column("CKA", "after the map"),
+}
+
+
+def map_layers(record: Record) -> Table | None:
+    """Quality of the map at each paired student layer; only what was measured."""
+    found = (record["basis"] or {}).get("layers") or []
+    measures = {name: column for name, column in LAYER_MEASURES.items() if any(known(item.get(name)) for item in found)}
+    if not measures:
+        return None
+    rows = tuple(
+        Row((Cell(str(item["student"])), *(Cell(units.decimal(item.get(name))) for name in measures))) for item in found
+    )
+    return Table("map-layers", "The map at each pair", (Column("Student layer"), *measures.values()), rows)
+
+
 def curves(record: Record) -> Table | None:
     """The numbers of the basis quality figure."""
     found = (record["basis"] or {}).get("curves") or []
@@ -126,6 +156,7 @@ def training(record: Record) -> Table | None:
         Column("Model", numeric=False),
         Column("Steps"),
         Column("Tokens", "trained on"),
+        Column("Supervised", "% of tokens"),
         Column("Speed", "tokens/s, median"),
         Column("Loss", "first"),
         Column("Loss", "last"),
@@ -142,10 +173,17 @@ def _training_row(record: Record, model: Mapping[str, Any]) -> Row:
     numbers = (
         units.count(model.get("steps")),
         units.count(model.get("train_tokens")),
+        units.percent(_supervised_share(steps)),
         units.count(median(speeds) if speeds else None),
     )
     ends = (units.decimal(losses[0]), units.decimal(losses[-1])) if losses else (units.MISSING,) * 2
     return Row((Cell(label(record, model["key"])), *map(Cell, (*numbers, *ends, terms))), str(model["role"]))
+
+
+def _supervised_share(steps: Sequence[Mapping[str, Any]]) -> Number:
+    """Answer tokens among all tokens of a training, in [0, 1]."""
+    counted = [step for step in steps if known(step.get("supervised")) and step.get("tokens")]
+    return sum(step["supervised"] for step in counted) / sum(step["tokens"] for step in counted) if counted else None
 
 
 def costs(record: Record) -> Table | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import artifacts
-from . import details, sources, tables
+from . import details, diagnosed, sources, stages, tables
 from .answer import findings, question
 from .card import card
 from .html import NO_PICTURES, drawn, render
@@ -18,6 +18,7 @@ SECTIONS = {
     "layers": "Layers",
     "map": "Semantic map",
     "training": "Training",
+    "diagnostics": "Inside the student",
     "cost": "Cost",
     "repeat": "Repeat it",
     "sources": "Sources",
@@ -51,13 +52,17 @@ def content(record: Record) -> dict[str, Any]:
         "largest": max((abs(value or 0) for value in part["scores"]), default=0),
         "pairing": details.pairing(record),
         "basis": details.basis(record),
+        "map_layers": details.map_layers(record),
         "curves": details.curves(record),
         "training": details.training(record),
+        "balanced": stages.balanced(record),
+        "diagnostics": diagnosed.table(record),
+        "lens": diagnosed.layers(record),
         "costs": details.costs(record),
         "environment": details.environment(record),
         "specs": sources.method_specs(record),
         "citations": sources.citations(record),
-        "provenance": sources.PROVENANCE,
+        "provenance": sources.provenance(record),
     }
 
 

@@ -25,7 +25,7 @@ _PARTS: dict[str, Any] = {
     **dict.fromkeys(("command", "started", "config"), ""),
     **dict.fromkeys(("seconds", "peak_bytes", "attribution", "pairing", "basis")),
     **dict.fromkeys(("tasks", "differences", "costs", "warnings", "citations", "notes"), ()),
-    **{part: {} for part in ("environment", "mean_score", "mean_gap", "training", "student", "teacher")},
+    **{part: {} for part in ("environment", "mean_score", "mean_gap", "training", "student", "teacher", "diagnostics")},
     "name": "run",
     "reference": "teacher",
 }

@@ -17,8 +17,14 @@ PROVENANCE = (
     "Not stated in the paper and chosen here: optimiser, schedule, precision, seeds, maximum length, the number of "
     "critical layers, the site of the layer loss, and how attribution is summed over tokens and rows. The authors "
     "released no code.",
-    "The paper shows no plain-SFT control; the LoRA-SFT control here is ours.",
 )
+CONTROL = "The paper shows no plain-SFT control; the LoRA-SFT control here is ours."
+
+
+def provenance(record: Record) -> tuple[str, ...]:
+    """What is published and what was chosen here; of the control only where the run has it."""
+    has_control = any(model["key"] == "sft" and model["role"] == "control" for model in models(record))
+    return (*PROVENANCE, CONTROL) if has_control else PROVENANCE
 
 
 def method_specs(record: Record) -> tuple[tuple[str, str], ...]:

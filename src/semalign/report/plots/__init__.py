@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..record import Record
-from . import layers, scores, training
+from . import diagnostics, layers, scores, training
 from .canvas import Picture, style
 
 DRAWINGS: dict[str, Callable[[Record], Picture | None]] = {
@@ -14,6 +14,10 @@ DRAWINGS: dict[str, Callable[[Record], Picture | None]] = {
     "basis": layers.basis,
     "losses": training.losses,
     "cosines": training.cosines,
+    "gradients": training.gradients,
+    "similarity": diagnostics.similarity,
+    "lens": diagnostics.lens,
+    "progress": diagnostics.progress,
     "costs": training.costs,
 }
 

@@ -1,31 +1,35 @@
-"""Figures of training and cost: losses by term, cosine of each pair, seconds, tokens and memory by stage."""
+"""Figures of training and cost: losses and gradients by term, cosine of each pair, what each stage costs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from ..record import Record, known, label, models
-from ..units import decimal, seconds
-from .canvas import BLUE, DASHES, INK, SERIES, Picture, panels, picture, plain
+from ..stages import stage_name, stages
+from ..units import decimal, seconds, significant
+from .canvas import BLUE, DASHES, INK, MUTED, SERIES, Picture, panels, picture, plain
 
 POINTS = 240  # points a curve; a long run is averaged down to it, so that the page stays small
+NAMED_STAGES = 8  # more names than that do not fit beside each other
+NORMS = "term_gradient_norms"
 Steps = Sequence[dict[str, Any]]
 
 
 def losses(record: Record) -> Picture | None:
     """A panel for each trained model: its loss and each term of it."""
-    logs = _logs(record)
-    if not logs:
+    found = logs(record)
+    if not found:
         return None
-    figure, axes = panels(len(logs), 2.6, 3)
-    for panel, (key, steps) in zip(axes, logs.items(), strict=True):
+    figure, axes = panels(len(found), 2.6, 3)
+    for panel, (key, steps) in zip(axes, found.items(), strict=True):
         terms = list(dict.fromkeys(name for step in steps for name in step.get("terms") or {}))
         if len(terms) != 1:
-            _curve(panel, steps, lambda step: step.get("loss"), color=INK, linewidth=2.2, label="loss")
+            curve(panel, steps, lambda step: step.get("loss"), color=INK, linewidth=2.2, label="loss")
         for place, term in enumerate(terms):
             i = place % len(SERIES)
-            _curve(
+            curve(
                 panel,
                 steps,
                 lambda step, term=term: (step.get("terms") or {}).get(term),
@@ -35,33 +39,98 @@ def losses(record: Record) -> Picture | None:
             )
         panel.set(title=plain(label(record, key)), xlabel="step")
         panel.legend(loc="upper right")
-    axes[0].set_ylabel("loss (nats, or 1 − cosine)")
+        _mark_stages(panel, steps)
+    axes[0].set_ylabel("loss (each term in its unit)")
     ends = "; ".join(
-        f"{label(record, key)} {decimal(_end(steps, 0))} to {decimal(_end(steps, -1))}" for key, steps in logs.items()
+        f"{label(record, key)} {decimal(_end(steps, 0))} to {decimal(_end(steps, -1))}" for key, steps in found.items()
     )
     return picture(
         "losses",
         "Loss through training",
-        "The loss of each trained model and its terms.",
+        f"The loss of each trained model and its terms.{_staged(found)}",
         f"First to last: {ends}.",
         figure,
     )
 
 
+def _mark_stages(panel: Axes, steps: Steps) -> None:
+    """A dotted line where a stage of the schedule begins, with its name where there is room for all of them."""
+    starts = stages(steps)
+    for place, entry in enumerate(starts):
+        if place:
+            panel.axvline(entry["step"], color=MUTED, linewidth=1, linestyle=":")
+        if len(starts) <= NAMED_STAGES:
+            panel.annotate(
+                plain(stage_name(entry), 18),
+                (entry["step"], 0.03),
+                (5, 0),
+                xycoords=panel.get_xaxis_transform(),
+                textcoords="offset points",
+                rotation=90,
+                va="bottom",
+                fontsize=8,
+                color=MUTED,
+            )
+
+
+def _staged(found: dict[str, Steps]) -> str:
+    return " Dotted lines: a stage of the schedule begins." if any(map(stages, found.values())) else ""
+
+
+def gradients(record: Record) -> Picture | None:
+    """Norm of each weighted term's own gradient, a panel for each model where it was measured."""
+    measured = {key: [step for step in steps if step.get(NORMS)] for key, steps in logs(record).items()}
+    found = {key: steps for key, steps in measured.items() if steps}
+    if not found:
+        return None
+    figure, axes = panels(len(found), 2.6, 3)
+    words = []
+    for panel, (key, steps) in zip(axes, found.items(), strict=True):
+        terms = list(dict.fromkeys(name for step in steps for name in step[NORMS]))
+        for place, term in enumerate(terms):
+            i = place % len(SERIES)
+            curve(
+                panel,
+                steps,
+                lambda step, term=term: step[NORMS].get(term) or None,  # a logarithm has no 0
+                color=SERIES[i],
+                linestyle=DASHES[i],
+                label=plain(term),
+            )
+        words += [f"{label(record, key)} {term} {significant(steps[-1][NORMS].get(term))}" for term in terms]
+        _logarithmic(panel, [value for step in steps for value in step[NORMS].values() if value])
+        panel.set(title=plain(label(record, key)), xlabel="step")
+        panel.legend(loc="upper right")
+    axes[0].set_ylabel("gradient norm")
+    text = "The norm of each weighted term's own gradient: terms far below the others hardly train anything."
+    return picture("gradients", "What each term pulls", text, f"At the end: {'; '.join(words)}.", figure)
+
+
+def _logarithmic(panel: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis with numbers as people write them, at least a decade high, with room for a legend."""
+    panel.set_yscale("log")
+    panel.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
+    panel.tick_params(axis="y", which="minor", labelsize=8, labelcolor=MUTED)
+    if values:
+        panel.set_ylim(min(min(values) / 1.5, max(values) / 4), 2.5 * max(values))
+
+
 def cosines(record: Record) -> Picture | None:
     """Cosine of each pair through training, a panel for each model that has pairs."""
-    logs = {key: steps for key, steps in _logs(record).items() if any(step.get("cosine") for step in steps)}
-    if not logs:
+    found = {key: steps for key, steps in logs(record).items() if any(step.get("cosine") for step in steps)}
+    if not found:
         return None
-    figure, axes = panels(len(logs), 2.6, 2, sharey=True, width=9.6 if len(logs) > 1 else 6.4)
+    figure, axes = panels(len(found), 2.6, 2, sharey=True, width=9.6 if len(found) > 1 else 6.4)
     words = []
-    for panel, (key, steps) in zip(axes, logs.items(), strict=True):
+    for panel, (key, steps) in zip(axes, found.items(), strict=True):
         pairs = list(dict.fromkeys(pair for step in steps for pair in step.get("cosine") or {}))
         shown = pairs if len(pairs) <= 8 else [pairs[0], pairs[len(pairs) // 2], pairs[-1]]
         for place, pair in enumerate(pairs):
             i = place % len(SERIES)
             named = plain(pair.replace(" ", "").replace("->", " → ")) if pair in shown else "_"
-            _curve(
+            curve(
                 panel,
                 steps,
                 lambda step, pair=pair: (step.get("cosine") or {}).get(pair),
@@ -69,7 +138,7 @@ def cosines(record: Record) -> Picture | None:
                 linestyle=DASHES[i],
                 label=named,
             )
-        last = next(step["cosine"] for step in reversed(steps) if step.get("cosine"))
+        last = {pair: value for step in steps for pair, value in (step.get("cosine") or {}).items()}
         words += [f"{label(record, key)} {pair} {decimal(value)}" for pair, value in last.items()]
         panel.set(title=plain(label(record, key)), xlabel="step")
         panel.legend(loc="lower right", title="pair" if len(shown) == len(pairs) else f"3 of {len(pairs)} pairs")
@@ -102,7 +171,8 @@ def costs(record: Record) -> Picture | None:
     return picture("costs", "What each stage costs", text, "", figure)
 
 
-def _logs(record: Record) -> dict[str, Steps]:
+def logs(record: Record) -> dict[str, Steps]:
+    """The entries of every trained model, in the order of a table."""
     order = [model["key"] for model in models(record)]
     return {key: record["training"][key] for key in order if record["training"].get(key)}
 
@@ -112,7 +182,7 @@ def _end(steps: Steps, place: int) -> Any:
     return measured[place] if measured else None
 
 
-def _curve(panel: Axes, steps: Steps, value: Callable[[dict[str, Any]], Any], **options: Any) -> None:
+def curve(panel: Axes, steps: Steps, value: Callable[[dict[str, Any]], Any], **options: Any) -> None:
     """Draw one quantity over steps, averaged over equal stretches where there are more than POINTS."""
     points = [(step["step"], value(step)) for step in steps if known(value(step))]
     size = -(-len(points) // POINTS) or 1

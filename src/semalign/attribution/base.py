@@ -1,13 +1,14 @@
 """What an attribution is: one score a teacher layer, higher is more important."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data import Batch
 from ..models import LanguageModel
@@ -33,3 +34,16 @@ def answer_loss(model: LanguageModel, hidden: Float[Tensor, "b pos d"], batch: B
     losses = torch.nn.functional.cross_entropy(logits, batch.targets[batch.mask], reduction="none")
     owner = batch.mask.nonzero()[:, 0]
     return losses.new_zeros(hidden.shape[0]).index_add(0, owner, losses) / batch.mask.sum(1).clamp(min=1)
+
+
+@contextmanager
+def fixed_weights(module: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient within the block, so a backward pass keeps nothing on their account."""
+    asked = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for parameter in asked:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in asked:
+            parameter.requires_grad_(True)

@@ -19,8 +19,9 @@ class Random(Attribution, name="random"):
     source = "control"
     finds_planted = False
 
-    seed: int = 0
+    seed: int | None = None
+    """None: the run's seed (0 outside a run)."""
 
     def score(self, model: LanguageModel, batches: Sequence[Batch]) -> Float[Tensor, "n_layer"]:
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed or 0)
         return torch.rand(model.n_layer, generator=generator, dtype=torch.float64)

@@ -51,7 +51,7 @@ def test_tables_hold_what_the_probes_found(tmp_path: Path, record: Any) -> None:
     kl = record["diagnostics"]["semalign"]["lens_kl"]
     assert [float(cell) for cell in row.split("|")[3:5]] == pytest.approx([kl[-1], sum(kl) / 4], abs=5e-4)
     for text in (page.text, card):
-        for words in ("0.613", "0.331", "Explained variance", f"{kl[2]:.3f}", "26.5"):
+        for words in ("0.613", "0.331", "share of variance", f"{kl[2]:.3f}", "26.5"):
             assert words in text
     labels = [str(attributes["aria-label"]) for tag, attributes in page.tags if tag == "svg"]
     assert any("Agreement: LoRA-SFT 41.0 to 53.0 %" in words for words in labels)

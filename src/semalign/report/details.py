@@ -108,12 +108,18 @@ def basis(record: Record) -> Table | None:
 
 
 LAYER_MEASURES = {
-    "agreement_top1": Column("Top-1 agreement", "mapped state, teacher's own"),
-    "explained_variance": Column("Explained variance", "held-out tokens"),
-    "cosine": Column("Cosine", "held-out tokens"),
-    "cka_before": Column("CKA", "before the map"),
-    "cka_after": Column("CKA", "after the map"),
+    "explained_variance": Column("Explained", "share of variance"),
+    "explained_scaled": Column("Explained", "at the best scale"),
+    "cosine": Column("Cosine"),
+    "agreement_top1": Column("Top-1 agreement"),
+    "lens_top1": Column("Top-1 agreement", "logit lens"),
+    "cka_before": Column("CKA", "teacher's states"),
+    "cka_after": Column("CKA", "mapped states"),
 }
+MAP_NOTE = (
+    "Mapped teacher states against the untouched student's at answer tokens that the map was not fitted on. Top-1 "
+    "agreement is with the teacher's own first choice."
+)
 
 
 def map_layers(record: Record) -> Table | None:
@@ -125,7 +131,7 @@ def map_layers(record: Record) -> Table | None:
     rows = tuple(
         Row((Cell(str(item["student"])), *(Cell(units.decimal(item.get(name))) for name in measures))) for item in found
     )
-    return Table("map-layers", "The map at each pair", (Column("Student layer"), *measures.values()), rows)
+    return Table("map-layers", "The map at each pair", (Column("Student layer"), *measures.values()), rows, (MAP_NOTE,))
 
 
 def curves(record: Record) -> Table | None:

@@ -10,7 +10,7 @@ from ..diagnosed import BEFORE, average, pair_cka, pairs, probes, through
 from ..record import Record, known, label, models
 from ..units import decimal, percent
 from .canvas import AMBER, BLUE, DASHES, INK, MUTED, PAPER, SERIES, SKY, Picture, panels, picture, plain
-from .heat import heat, scale
+from .heat import heat, scale, span_of
 from .training import curve
 
 PANELS = 6  # heat maps on a page: the untouched student and at most five trained ones
@@ -25,16 +25,20 @@ def similarity(record: Record) -> Picture | None:
     shown = dict(list(found.items())[:PANELS])
     rows, columns = (max(size(cka) for cka in shown.values()) for size in (len, lambda cka: len(cka[0])))
     figure, axes = panels(len(shown), min(max(2.9 * rows / columns + 0.9, 1.7), 3.6), 3, sharey=True)
+    span = span_of(shown.values())
     marks = {(student, teacher) for student, teacher, _ in pairs(record)}
     for panel, (key, cka) in zip(axes, shown.items(), strict=True):
-        heat(panel, cka, marks=sorted(marks))
+        heat(panel, cka, span=span, marks=sorted(marks))
         panel.set(title=plain(label(record, key)), xlabel="teacher layer")
     axes[0].set_ylabel("student layer")
     dot = Line2D([], [], linestyle="", marker="o", color=AMBER, markeredgecolor=PAPER, label="paired layers")
-    figure.legend(handles=[*scale(), *([dot] if marks else [])], loc="outside upper left", ncols=6)
+    figure.legend(handles=[*scale(span), *([dot] if marks else [])], loc="outside upper left", ncols=6)
     means = {key: pair_cka(record, cka) for key, cka in found.items()}
     words = "; ".join(f"{label(record, key)} {decimal(value)}" for key, value in means.items() if known(value))
-    text = "Linear CKA of block outputs at answer tokens: 0 is unrelated, 1 is equal up to rotation and scale."
+    text = (
+        "Linear CKA of block outputs at answer tokens: 0 is unrelated, 1 is equal up to rotation and scale; one scale "
+        "of colours for all maps."
+    )
     mean = f"Mean over the pairs: {words}." if words else ""
     return picture("similarity", "How alike the layers are", f"{text} {mean}".strip(), _extremes(record, shown), figure)
 

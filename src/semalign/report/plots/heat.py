@@ -1,5 +1,6 @@
 """Heat maps in one hue over the page, stronger for more, so that they read in light and in dark."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
@@ -14,13 +15,21 @@ LEVELS = 20  # steps of the scale; the cells of a step are one shape, which keep
 GAP = 0.06  # between cells, of a cell's side
 
 
-def heat(panel: Axes, values: Sequence[Sequence[Number]], *, marks: Iterable[tuple[int, int]] = ()) -> None:
-    """Values in [0, 1], row 0 at the bottom; `marks` are (row, column). What was not measured stays empty."""
+def heat(
+    panel: Axes,
+    values: Sequence[Sequence[Number]],
+    *,
+    span: tuple[float, float] = (0.0, 1.0),
+    marks: Iterable[tuple[int, int]] = (),
+) -> None:
+    """Values in `span`, row 0 at the bottom; `marks` are (row, column). What was not measured stays empty."""
+    low, high = span
     cells: dict[int, list[tuple[int, int]]] = {}
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             if known(value):
-                cells.setdefault(round(LEVELS * min(max(value, 0.0), 1.0)), []).append((row, column))
+                share = min(max((value - low) / (high - low), 0.0), 1.0)
+                cells.setdefault(round(LEVELS * share), []).append((row, column))
     for level, members in sorted(cells.items()):
         shape = Path.make_compound_path(*(_square(row, column) for row, column in members))
         panel.add_patch(PathPatch(shape, facecolor=BLUE, alpha=level / LEVELS, linewidth=0))
@@ -32,10 +41,22 @@ def heat(panel: Axes, values: Sequence[Sequence[Number]], *, marks: Iterable[tup
         axis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
 
-def scale(steps: int = 5) -> list[Patch]:
-    """Swatches from 0 to 1 for a legend."""
+def span_of(maps: Iterable[Sequence[Sequence[Number]]]) -> tuple[float, float]:
+    """The range of maps in [0, 1] that are to be compared, widened to whole twentieths and to a fifth at least."""
+    values = [value for one in maps for line in one for value in line if known(value)]
+    low, high = math.floor(20 * min(values, default=0.0)), math.ceil(20 * max(values, default=1.0))
+    high = max(high, min(low + 4, 20))
+    return min(low, high - 4) / 20, high / 20
+
+
+def scale(span: tuple[float, float] = (0.0, 1.0), steps: int = 5) -> list[Patch]:
+    """Swatches over a span for a legend."""
+    low, high = span
     shares = [i / (steps - 1) for i in range(steps)]
-    return [Patch(facecolor=(BLUE, share), edgecolor=MUTED, linewidth=0.5, label=f"{share:g}") for share in shares]
+    return [
+        Patch(facecolor=(BLUE, share), edgecolor=MUTED, linewidth=0.5, label=f"{low + share * (high - low):.3g}")
+        for share in shares
+    ]
 
 
 def _square(row: int, column: int) -> Path:

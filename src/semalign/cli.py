@@ -68,19 +68,27 @@ def attribute(config: Config, overrides: Set = None) -> None:
 
 
 @app.command()
-def pair(config: Config, overrides: Set = None) -> None:
-    """Show which teacher layer would teach which student layer, and why; nothing is written."""
-    from .inspect import pairing_table
+def pair(
+    config: Config,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for pairing.json and pairing.html.")] = None,
+    overrides: Set = None,
+) -> None:
+    """Show which teacher layer would teach which student layer, why, how alike they are, and every other pairing."""
+    from .inspect import pairing_tables
 
-    _print(pairing_table(config, overrides or ()))
+    _print(*pairing_tables(config, overrides or (), out))
 
 
 @app.command()
-def basis(config: Config, overrides: Set = None) -> None:
-    """Show the quality of the semantic map between the configuration's models; nothing is written."""
-    from .inspect import basis_table
+def basis(
+    config: Config,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for basis.json and basis.html.")] = None,
+    overrides: Set = None,
+) -> None:
+    """Show how good the semantic map is, layer by layer with its controls, beside every other map on the same pair."""
+    from .inspect import basis_tables
 
-    _print(basis_table(config, overrides or ()))
+    _print(*basis_tables(config, overrides or (), out))
 
 
 @app.command()
@@ -135,7 +143,61 @@ def evaluate(  # noqa: PLR0917  (typer reads options from parameters)
 
 
 @app.command()
-def ls(kind: Annotated[str | None, typer.Argument(help="attribution, pairing, basis, loss, method.")] = None) -> None:
+def sweep(  # noqa: PLR0917  (typer reads options from parameters)
+    config: Config,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(help="KEY=V1,V2 or KEY=[V1, {name: V2, count: 2}]: values to try; several keys make a grid."),
+    ] = None,
+    axes: Annotated[
+        Path | None, typer.Option(help="YAML of named axes with labelled variants, one axis at a time.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from the configuration's on.")] = 1,
+    one_at_a_time: Annotated[bool, typer.Option(help="Vary one --over at a time from the base; no grid.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of one thread.")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; runs/<name>-sweep if not given.")] = None,
+    overrides: Set = None,
+    plain: Plain = False,
+) -> None:
+    """Run a configuration and variants of it over seeds, one folder a run. A stopped sweep goes on; 1 if any failed."""
+    from .sweep import find_variants
+    from .sweep import sweep as start
+
+    variants = find_variants(over or (), axes, one_at_a_time=one_at_a_time)
+    reporter = _reporter(plain)
+    done = start(config, variants, seeds=seeds, n_job=jobs, out=out, overrides=overrides or (), reporter=reporter)
+    for title, reason in done.failed.items():
+        typer.echo(f"failed: {title}: {reason}")
+    typer.echo(f"{done.done} runs done, {done.skipped} done before, {len(done.failed)} failed")
+    typer.echo(f"the tables: semalign compare {done.folder}")
+    if done.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders and sweep folders.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for compare.json, .md, .csv and .html.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title of the page.")] = "Comparison",
+) -> None:
+    """Compare finished runs and sweeps: scores, gaps, costs, and differences with intervals over seeds and rows."""
+    from .compare import compare as start
+    from .compare import lead, terminal_tables
+
+    found = start(folders, out, title=title)
+    for line in lead(found):
+        typer.echo(line)
+    _print(*terminal_tables(found))
+    if out is not None:
+        typer.echo(f"the page: {out / 'compare.html'}")
+
+
+@app.command()
+def ls(
+    kind: Annotated[str | None, typer.Argument(help="attribution, pairing, basis, loss, schedule, method.")] = None,
+) -> None:
     """List the strategies that configurations can name."""
     from rich.markup import escape
     from rich.table import Table

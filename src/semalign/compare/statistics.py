@@ -1,12 +1,12 @@
 """Bootstrap intervals over seeds and rows, paired: every model is resampled on the same seeds and the same rows.
 
 Each of 2,000 resamples draws the rows of a task with replacement from all rows that any seed was tested on, so a row
-that several seeds share is drawn for all of them at once; then it draws the seeds with replacement, one draw for all
+that several seeds share is drawn for all of them at once; and it draws the seeds with replacement, one draw for all
 tasks, since the scores of a seed on all tasks come from one training. With one seed this is the bootstrap over rows
-of `semalign.evaluation.statistics`, draw for draw. Resampled seeds vary by (S - 1) / S too little around their mean;
-their spread is stretched by that, without which intervals from three seeds would be a fifth too narrow.
-The row noise that the seeds' spread already holds is counted again in drawing the rows: intervals lean to the wide
-side. Cost: one matrix product a task and seed for all models together.
+of `semalign.evaluation.statistics`, draw for draw. S resampled seeds vary by a factor (S - 1) / S too little, so their
+spread is stretched by it: without that, intervals from three seeds would be a fifth too narrow. Where every seed has
+rows of its own, their noise is in the spread of the seeds already and counts twice: such intervals are too wide.
+Cost: one matrix product a task and seed for all models together.
 Source: Owen 2007, arXiv:0712.1111 (rows and seeds crossed); Davison and Hinkley 1997, Bootstrap Methods, section 3.8.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt16
 
 from ..evaluation.statistics import CHUNK, LEVEL, RESAMPLES, Interval
 
@@ -83,7 +83,7 @@ def sample_rows(
 
 def intervals(sampled: Sampled, *, seed: int = 0) -> list[Interval]:
     """The mean over seeds of each model with its interval over seeds and rows."""
-    resampled = over_seeds(sampled.resampled, seed)
+    resampled = over_seeds(sampled, seed)
     ends = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
     return [Interval(float(v), float(lo), float(hi)) for v, lo, hi in zip(sampled.value.mean(1), *ends, strict=True)]
 
@@ -94,7 +94,7 @@ def simultaneous(sampled: Sampled, *, seed: int = 0) -> list[Interval]:
     The largest of the studentised deviations decides (max-t), so models that move together cost less than Bonferroni.
     Source: Davison and Hinkley 1997, section 4.2.
     """
-    resampled = over_seeds(sampled.resampled, seed)
+    resampled = over_seeds(sampled, seed)
     value, error = sampled.value.mean(1), resampled.std(-1)
     moving = error > 0
     deviations = np.abs(resampled[moving] - value[moving, None]) / error[moving, None]
@@ -102,20 +102,18 @@ def simultaneous(sampled: Sampled, *, seed: int = 0) -> list[Interval]:
     return [Interval(float(v), float(v - w), float(v + w)) for v, w in zip(value, width, strict=True)]
 
 
-def over_seeds(rows: Float[np.ndarray, "model seed resample"], seed: int = 0) -> Float[np.ndarray, "model resample"]:
-    """The mean over resampled seeds in every resample of the rows."""
-    n_seed, n_resample = rows.shape[1:]
-    mean = rows.mean(1)
+def over_seeds(sampled: Sampled, seed: int = 0) -> Float[np.ndarray, "model resample"]:
+    """The mean over seeds in every resample: of the rows drawn, moved by how far the drawn seeds are from all seeds."""
+    rows, value = sampled.resampled.mean(1), sampled.value
+    n_seed = value.shape[1]
     if n_seed == 1:
-        return mean
-    drawn: Int[np.ndarray, "seed resample"] = np.random.default_rng([seed, n_seed]).integers(
-        n_seed, size=(n_seed, n_resample)
-    )
-    picked = np.take_along_axis(rows, drawn[None], axis=1).mean(1)
-    return mean + sqrt(n_seed / (n_seed - 1)) * (picked - mean)
+        return rows
+    drawn = np.random.default_rng([seed, n_seed]).integers(n_seed, size=(RESAMPLES, n_seed))
+    moved = value[:, drawn].mean(-1) - value.mean(1, keepdims=True)
+    return rows + sqrt(n_seed / (n_seed - 1)) * moved
 
 
-def _counts(n_row: int, seed: int, task: str) -> Int[np.ndarray, "resample row"]:
+def _counts(n_row: int, seed: int, task: str) -> UInt16[np.ndarray, "resample row"]:
     """How often each resample holds each row; the stream of `evaluation.statistics`."""
     generator = np.random.default_rng([seed, zlib.crc32(task.encode())])
     counts = np.empty((RESAMPLES, n_row), dtype=np.uint16)

@@ -8,7 +8,7 @@ from typing import Any
 from ..config import Run
 from ..data import Task, load_task
 from ..errors import UserError
-from ..pipeline import check_models, load_model, pick_device
+from ..prepare import check_models, load_model, pick_device
 from .axes import Variant
 
 BASE = "base"

@@ -8,7 +8,7 @@ from ..errors import UserError
 from .base import Basis, SemanticMap, Vocabulary
 from .cosine import Cosine
 
-UNSPOILT = ("identity", "random", "permuted")  # no vocabulary in the first, no meaning in the others
+UNSPOILT = ("identity", "random")  # they do not look at the rows of a vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -28,28 +28,37 @@ def agreement(
     teacher's best token is the mapped state's best, or among its five best, in [0, 1]; `row_correlation` is the mean
     correlation of the two rows of logits, in [-1, 1].
     """
-    top1, top5, correlation, n_position = 0.0, 0.0, 0.0, 0
+    total, n_position = torch.zeros(3, dtype=torch.float64), 0
     for batch in batches:
         output = teacher.module.base_model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
         )
         state = output.last_hidden_state[batch.mask]
-        ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens].float()
-        theirs = teacher.logits(state)[:, tokens].float()
-        best = theirs.argmax(-1, keepdim=True)
-        ranked = ours.topk(min(5, ours.shape[-1]), dim=-1).indices
-        top1 += float((ranked[:, :1] == best).sum())
-        top5 += float((ranked == best).any(-1).sum())
-        centred = [logits - logits.mean(-1, keepdim=True) for logits in (ours, theirs)]
-        correlation += float(cosine_similarity(*centred, dim=-1).sum())
+        ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens]
+        total += agreements(ours, teacher.logits(state)[:, tokens])
         n_position += state.shape[0]
+    top1, top5, correlation = (total / n_position).tolist()
     return {
         "tokens_used": semantic_map.n_token,
         "condition": semantic_map.condition if isfinite(semantic_map.condition) else None,
-        "agreement_top1": top1 / n_position,
-        "agreement_top5": top5 / n_position,
-        "row_correlation": correlation / n_position,
+        "agreement_top1": top1,
+        "agreement_top5": top5,
+        "row_correlation": correlation,
     }
+
+
+def agreements(ours: Float[Tensor, "n n_token"], theirs: Float[Tensor, "n n_token"]) -> Float64[Tensor, "3"]:
+    """Sums over positions: their best token is our best, is among our five best, correlation of the two rows."""
+    ours, theirs = ours.float(), theirs.float()
+    best = theirs.argmax(-1, keepdim=True)
+    ranked = ours.topk(min(5, ours.shape[-1]), dim=-1).indices
+    centred = [logits - logits.mean(-1, keepdim=True) for logits in (ours, theirs)]
+    sums = (
+        (ranked[:, :1] == best).sum(),
+        (ranked == best).any(-1).sum(),
+        cosine_similarity(*centred, dim=-1).double().sum(),
+    )
+    return torch.tensor([float(value) for value in sums], dtype=torch.float64)
 
 
 @torch.no_grad()

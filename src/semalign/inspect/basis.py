@@ -1,17 +1,113 @@
-"""`semalign basis`: how good the semantic map is."""
+"""`semalign basis`: how good the semantic map is, with its controls, and every other map on the same pair."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
+from ..artifacts import whole_folder, write_json
 from ..config import Run
-from .stages import plan
+from ..report import SheetTable, write_sheet
+from ..report.units import decimal, significant
+from .measure_basis import measure
+from .out import check_fresh
+
+PAIR_COLUMNS = {
+    "explained_variance": "explained",
+    "explained_scaled": "best scale",
+    "cosine": "cosine",
+    "cka_before": "CKA before",
+    "cka_after": "CKA after",
+    "lens_top1": "lens top-1",
+    "lens_top5": "lens top-5",
+    "lens_correlation": "lens corr.",
+}
+FINAL_COLUMNS = {"agreement_top1": "top-1", "agreement_top5": "top-5", "row_correlation": "corr."}
 
 
-def basis_table(config: Path, overrides: Sequence[str]) -> Table:
-    """Quality of the map: what of the teacher's predictions survives it."""
-    table = Table("figure", "value", title="semantic map")
-    for name, value in plan(Run.read(config, overrides)).quality.items():
-        table.add_row(name, "-" if value is None else f"{value:.4g}")
+def basis_tables(config: Path, overrides: Sequence[str], out: Path | None) -> list[Table]:
+    """The tables for the terminal; with `out`, basis.json and basis.html as well."""
+    check_fresh(out)
+    found = measure(Run.read(config, overrides))
+    tables = sheet_tables(found)
+    if out is not None:
+        with whole_folder(out) as folder:
+            write_json(folder / "basis.json", found)
+            write_sheet(
+                folder / "basis.html",
+                title="Semantic maps",
+                lead=lead(found),
+                tables=tables,
+                pictures=_pictures(found),
+            )
+    return [_terminal(table) for table in tables]
+
+
+def lead(found: dict[str, Any]) -> list[str]:
+    """What was measured on what, and what the numbers do not say."""
+    rows = found["rows"]
+    return [
+        f"Teacher {found['teacher']}, student {found['student']}, site {found['site']}, basis {found['basis']}: maps "
+        f"are fitted on {found['tokens']} shared tokens or {rows['fitted']} calibration rows and measured at the "
+        f"answer positions of {rows['measured']} extract rows.",
+        "Explained: share of the variance of the untouched student's states that the mapped teacher states account "
+        "for, as they are and after the best scale and shift. Lens: agreement of the mapped state, read by the "
+        "student's final norm and head, with the teacher's state, read by the teacher's. Top-1, top-5, corr.: the same "
+        "at the final state, where maps of states are fitted anew.",
+        "Reconstruction proves nothing alone: random bases come close to 1 wherever there are many more tokens than "
+        "dimensions.",
+    ]
+
+
+def sheet_tables(found: dict[str, Any]) -> list[SheetTable]:
+    """The map in use at the final state, pair by pair, reconstruction by layer, and all maps side by side."""
+    final = [(name, significant(value)) for name, value in found["final"].items()]
+    pairs = [
+        (str(pair["student"]), _teachers(pair["teacher"]), *(decimal(pair[name]) for name in PAIR_COLUMNS))
+        for pair in found["pairs"]
+    ]
+    return [
+        SheetTable(f"semantic map: {found['basis']}", ("figure", "value"), final),
+        SheetTable("at each pair", ("student", "teacher", *PAIR_COLUMNS.values()), pairs),
+        *(_reconstruction(side, curves) for side, curves in found["reconstruction"].items()),
+        _comparison(found["maps"]),
+    ]
+
+
+def _teachers(teacher: Sequence[dict[str, Any]]) -> str:
+    return " + ".join(f"{t['weight']:.2g} x {t['layer']}" if t["weight"] < 1 else str(t["layer"]) for t in teacher)
+
+
+def _reconstruction(side: str, curves: dict[str, list[float]]) -> SheetTable:
+    layers = zip(*curves.values(), strict=True)
+    rows = [(str(layer), *(decimal(value) for value in values)) for layer, values in enumerate(layers)]
+    return SheetTable(f"reconstruction cosine in the {side}", ("layer", *curves), rows)
+
+
+def _comparison(maps: Sequence[dict[str, Any]]) -> SheetTable:
+    names = {**FINAL_COLUMNS, **{name: title for name, title in PAIR_COLUMNS.items() if name != "cka_before"}}
+    rows = [
+        (row["basis"], *(decimal(row.get(name)) for name in names), row["refused"] or row["recovers"]) for row in maps
+    ]
+    return SheetTable("every map on this pair (means over pairs)", ("map", *names.values(), "recovers"), rows)
+
+
+def _terminal(sheet: SheetTable) -> Table:
+    table = Table(title=sheet.title, title_justify="left")
+    for place, column in enumerate(sheet.columns):
+        table.add_column(column, justify="left" if place == 0 or column == "recovers" else "right")
+    for row in sheet.rows:
+        table.add_row(*row)
     return table
+
+
+def _pictures(found: dict[str, Any]) -> Any:
+    """None where matplotlib, which the extra `semalign[report]` installs, is missing."""
+    try:
+        from ..report.plots.basis_sheet import pictures
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        return None
+    return pictures(found)

@@ -14,7 +14,9 @@ from ..linalg.cka import CrossCKA
 from ..models import FINAL, LanguageModel, Point, listen
 from .lens import lens
 
-LIMIT = 1024  # positions: the agreement's standard error is then at most 0.016, and a probe takes seconds
+# Positions: the agreement's standard error is then at most 0.016. A probe costs a head product for each of them and
+# each layer: 0.2 s on the embedded pair, 40 s on one CPU thread for 30 layers of 576 with 49,000 tokens.
+LIMIT = 1024
 
 
 class Probe:

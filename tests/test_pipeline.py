@@ -61,7 +61,8 @@ def test_all_files_of_a_run_are_there(full):
     assert files >= {"student/config.json", "student/model.safetensors", "student/tokenizer.json"}
     assert files >= {f"eval/{model}/{task}.json" for model in models for task in TASKS}
     assert files >= {f"train/{model}/metrics.jsonl" for model in ("sft", "semalign", "teacher_adapted")}
-    assert files >= {"prepare/semalign/plan.json", "prepare/semalign/map.safetensors", "prepare/sft/plan.json"}
+    assert files >= {"prepare/semalign/plan.json", "prepare/semalign/maps.safetensors", "prepare/sft/plan.json"}
+    assert files >= {f"diagnostics/{model}.json" for model in ("student", "sft", "semalign")}
     assert not [name for name in files if name.endswith(".part")]
     assert read_json(full / "status.json")["status"] == "done"
 
@@ -315,7 +316,7 @@ def test_a_student_that_is_deeper_and_wider_works_and_the_record_says_so(world):
     assert "5 layers x 24" in warnings[0]
     plan = read_json(out / "prepare" / "semalign" / "plan.json")
     assert plan["pairs"]
-    assert load_file(out / "prepare" / "semalign" / "map.safetensors")["matrix"].shape == (24, 16)
+    assert load_file(out / "prepare" / "semalign" / "maps.safetensors")["0.matrix"].shape == (24, 16)
 
 
 def test_fine_tuning_alone_is_a_run_too(world):

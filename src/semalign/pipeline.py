@@ -4,14 +4,14 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .artifacts import key, read_json, write_json
+from .artifacts import read_json, write_json
 from .config import Run
-from .data import Batch, Task, batches, load_task, padding_token
+from .data import load_task, padding_token
+from .diagnostics import Probe
 from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
@@ -19,8 +19,6 @@ from .methods import Method, MethodContext, Plan
 from .methods.sft import SFT
 from .models import (
     LanguageModel,
-    check_tokenizers,
-    load,
     load_adapter,
     lora,
     merge,
@@ -29,6 +27,17 @@ from .models import (
     shared_tokens,
     unload,
 )
+from .prepare import (
+    EXTRACT_BATCH,
+    calibration_batches,
+    check_models,
+    extract_batches,
+    input_keys,
+    load_model,
+    n_step,
+    pick_device,
+    refuse_empty,
+)
 from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows
@@ -36,7 +45,7 @@ from .run_folder import RunFolder
 from .training import History, train
 from .training.watch import trouble
 
-EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
+PROBED = 256  # answer positions of a probe: seconds with a real vocabulary, and agreement to within 0.03
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,9 @@ def run(
     check_models(config, student, teacher, tasks)
     tokens = shared_tokens(teacher, student)
     rows = encode_rows(config, tasks, student)
-    _refuse_empty(config, rows)
+    refuse_empty(config, rows)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
-    folder.check_inputs(_inputs(rows, student, teacher))
+    folder.check_inputs(input_keys(rows, student, teacher))
     if borrow is not None:
         folder.borrow(borrow)
     folder.set_status("running")
@@ -96,7 +105,11 @@ def run(
             calibration=calibration_batches(rows, EXTRACT_BATCH, student),
             seed=config.seed,
         )
-        trained = {name: _train_and_score(work, name, method, context) for name, method in config.methods.items()}
+        probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None
+        diagnostics = {"student": _diagnose(work, "student", probe, student)}
+        trained = {}
+        for name, method in config.methods.items():
+            trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
         for name, result in trained.items():
             warnings += trouble(name, result.history.entries)  # each was said when its training ended
         record = make_record(
@@ -106,6 +119,7 @@ def run(
             context,
             trained=trained,
             adapted=adapted,
+            diagnostics=diagnostics if probe else None,
             warnings=warnings,
             environment=surroundings,
             started=started,
@@ -118,72 +132,6 @@ def run(
         raise
     folder.set_status("done")
     return folder.path
-
-
-def pick_device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: 'cuda' was asked for, but no GPU is to be seen; use 'cpu' or 'auto'")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
-    """bf16 on a GPU and fp32 on a CPU unless the configuration names a dtype."""
-    dtype = part.dtype if part.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
-    return load(
-        config.model_path(part),
-        revision=part.revision,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=part.trust_remote_code,
-    )
-
-
-def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, tasks: Sequence[Task]) -> None:
-    """Raise UserError where the two models, or a method and the models, do not fit together."""
-    check_tokenizers(teacher, student)
-    for method in config.methods.values():
-        method.check(teacher, student, n_step(config, tasks))
-
-
-def n_step(config: Run, tasks: Sequence[Task]) -> int:
-    """Optimiser steps of every training of a run."""
-    n_row = sum(len(task.splits["train"]) for task in tasks)
-    return -(-n_row // config.training.batch_size) * config.training.epochs
-
-
-def _refuse_empty(config: Run, rows: Rows) -> None:
-    """Every method trains, and those with a teacher look at the extract rows first."""
-    needed = ["train", "extract"] if any(method.uses_teacher for method in config.methods.values()) else ["train"]
-    for split in needed:
-        if not rows.split(split):
-            names = ", ".join(task.name for task in rows.tasks)
-            raise UserError(f"no rows in split '{split}' of {names}; add a task that has some")
-
-
-def _inputs(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> dict[str, str]:
-    """Keys of what the run depends on beside its configuration."""
-    inputs = {
-        f"rows of {task.name}": key(
-            [[e.input_ids, e.n_prompt] for split in rows.examples.values() for e in split.get(task.name, [])],
-            [[row.id, row.answer, dict(row.extra)] for split in task.splits.values() for row in split],
-        )
-        for task in rows.tasks
-    }
-    for role, model in (("student", student), ("teacher", teacher)):
-        probe = [float(p.detach().double().sum()) for p in model.module.parameters()]
-        inputs[f"the {role}'s weights"] = key(probe)
-    return inputs
-
-
-def extract_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
-    """The few rows that attribution and map quality look at."""
-    return [batch.to(model.device) for batch in batches(rows.split("extract"), size, padding_token(model.tokenizer))]
-
-
-def calibration_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
-    """The rows that maps are fitted on: `align` rows, or the training rows where a run has none."""
-    examples = rows.split("align") or rows.split("train")
-    return [batch.to(model.device) for batch in batches(examples, size, padding_token(model.tokenizer))]
 
 
 def _score(work: Work, model: LanguageModel, name: str) -> None:
@@ -247,20 +195,36 @@ def _adapt_teacher(work: Work, teacher: LanguageModel) -> Trained:
     return trained
 
 
-def _train_and_score(work: Work, name: str, method: Method, context: MethodContext) -> Trained:
-    """Train a fresh adapter on the student, score it, and leave the student as it was."""
-    trained, adapter = _train(work, name, method, context)
+def _train_and_score(
+    work: Work, name: str, method: Method, context: MethodContext, probe: Probe | None
+) -> tuple[Trained, dict[str, Any]]:
+    """Train a fresh adapter on the student, score and probe it, and leave the student as it was."""
+    trained, adapter = _train(work, name, method, context, probe)
     _score(work, context.student, name)
+    diagnosed = _diagnose(work, name, probe, context.student)
     folder = work.folder
     if method is work.config.method and not folder.done("export"):
         with folder.stage("export"):
             save_adapter(adapter, folder / "adapter")
             save_plain(merge(adapter), context.student.tokenizer, folder / "student")
     unload(adapter)
-    return trained
+    return trained, diagnosed
 
 
-def _train(work: Work, name: str, method: Method, context: MethodContext) -> tuple[Trained, Any]:
+def _diagnose(work: Work, name: str, probe: Probe | None, student: LanguageModel) -> dict[str, Any]:
+    """What a student has taken over from the teacher, measured once, into diagnostics/<name>.json."""
+    if probe is None:
+        return {}
+    stored, stage = work.folder / "diagnostics" / f"{name}.json", f"diagnose {name}"
+    if not work.folder.done(stage):
+        with work.folder.stage(stage), work.reporter.stage(f"probing {name}"):
+            write_json(stored, probe(student, cka=True))
+    return read_json(stored)
+
+
+def _train(
+    work: Work, name: str, method: Method, context: MethodContext, probe: Probe | None = None
+) -> tuple[Trained, Any]:
     """Plan and train, or load what an earlier start trained; returns the adapter that now sits on the student."""
     plan = _plan(work, name, method, context)
     stored = work.folder / "train" / name
@@ -280,6 +244,7 @@ def _train(work: Work, name: str, method: Method, context: MethodContext) -> tup
             seed=seed,
             folder=stored,
             advance=lambda done: advance(done, total),
+            probe=None if probe is None else partial(probe, context.student),
         )
         cost.tokens = history.n_token
         save_adapter(adapter, stored / "adapter")

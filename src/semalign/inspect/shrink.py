@@ -7,7 +7,7 @@ from ..config import Run
 from ..errors import UserError, unknown
 from ..models import LanguageModel, load, save_plain
 from ..models import shrink as shrink_model
-from ..pipeline import pick_device
+from ..prepare import pick_device
 from .stages import attribution_of, teacher_rows
 
 WAYS = ("attribution", "even")

@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..methods import MethodContext, Plan
 from ..methods.semalign import SemAlign
 from ..models import LanguageModel, shared_tokens
-from ..pipeline import (
+from ..prepare import (
     EXTRACT_BATCH,
     calibration_batches,
     check_models,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..errors import UserError
 from ..losses.cross_entropy import CrossEntropy
-from ..models import LanguageModel, check_layers
+from ..models import LanguageModel
 from .base import Method, MethodContext, Plan
 from .step import Stage, Step
 
@@ -25,7 +25,12 @@ class SFT(Method, name="sft"):
             raise UserError("'layers' is empty; name at least one layer, or leave it out for all")
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
-        check_layers(self.layers or (), student.n_layer, "method 'sft'")
+        n_layer = student.n_layer
+        outside = [layer for layer in self.layers or () if not 0 <= layer < n_layer]
+        if outside:
+            raise UserError(
+                f"method 'sft': layer {outside[0]} does not exist; the student has layers 0 to {n_layer - 1}"
+            )
 
     def plan(self, context: MethodContext) -> Plan:
         n_layer = context.student.n_layer

@@ -4,11 +4,11 @@ Indices count from 0; layer i is block i, its output is the state after it; the 
 """
 
 from .adapter_files import load_adapter, save_adapter
-from .adapters import lora, merge, train_only, unload
+from .adapters import lora, lora_targets, merge, train_only, unload
 from .discover import assemble
 from .family import Family, families
 from .language_model import LanguageModel
-from .listen import FINAL, Point, Site, check_layers, listen, silence
+from .listen import FINAL, Point, Site, listen, silence
 from .load import load
 from .partial import states_of
 from .save import save_plain
@@ -23,13 +23,13 @@ __all__ = [
     "Point",
     "Site",
     "assemble",
-    "check_layers",
     "check_tokenizers",
     "families",
     "listen",
     "load",
     "load_adapter",
     "lora",
+    "lora_targets",
     "merge",
     "save_adapter",
     "save_plain",

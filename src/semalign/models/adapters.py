@@ -42,7 +42,7 @@ def lora(
         r=rank,
         lora_alpha=alpha,  # pyright: ignore[reportArgumentType]  PEFT divides it by the rank, so any number will do
         lora_dropout=dropout,
-        target_modules=_targets(model, roles),
+        target_modules=lora_targets(model, roles),
         layers_to_transform=sorted(set(layers)),
         layers_pattern=model.family.blocks.rpartition(".")[2],
         fan_in_fan_out=model.family.fan_in_fan_out,
@@ -75,8 +75,8 @@ def unload(peft_model: PeftModel) -> PreTrainedModel:
     return _forget_adapters(peft_model.unload())
 
 
-def _targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
-    """Module paths of roles within a block, each once."""
+def lora_targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
+    """Module paths of roles within a block, each once; UserError for a role that the family does not have."""
     if not roles:
         raise UserError(f"{model.name}: no role to adapt; name some of {', '.join(model.family.roles)}")
     paths: dict[str, str] = {**model.family.roles}

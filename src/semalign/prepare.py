@@ -1,0 +1,83 @@
+"""What a run starts from: device, models, rows, and the checks that need no training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .artifacts import key
+from .config import Run
+from .data import Batch, Task, batches, padding_token
+from .errors import UserError
+from .models import LanguageModel, check_tokenizers, load, lora_targets
+from .results import Rows
+
+EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
+
+
+def pick_device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: 'cuda' was asked for, but no GPU is to be seen; use 'cpu' or 'auto'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
+    """bf16 on a GPU and fp32 on a CPU unless the configuration names a dtype."""
+    dtype = part.dtype if part.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
+    return load(
+        config.model_path(part),
+        revision=part.revision,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=part.trust_remote_code,
+    )
+
+
+def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, tasks: Sequence[Task]) -> None:
+    """Raise UserError where the two models, or a method and the models, do not fit together."""
+    check_tokenizers(teacher, student)
+    for model in (student, teacher) if config.teacher.adapt else (student,):
+        lora_targets(model, config.training.lora.roles)
+    for method in config.methods.values():
+        method.check(teacher, student, n_step(config, tasks))
+
+
+def n_step(config: Run, tasks: Sequence[Task]) -> int:
+    """Optimiser steps of every training of a run."""
+    n_row = sum(len(task.splits["train"]) for task in tasks)
+    return -(-n_row // config.training.batch_size) * config.training.epochs
+
+
+def refuse_empty(config: Run, rows: Rows) -> None:
+    """Every method trains, and those with a teacher look at the extract rows first."""
+    needed = ["train", "extract"] if any(method.uses_teacher for method in config.methods.values()) else ["train"]
+    for split in needed:
+        if not rows.split(split):
+            names = ", ".join(task.name for task in rows.tasks)
+            raise UserError(f"no rows in split '{split}' of {names}; add a task that has some")
+
+
+def input_keys(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> dict[str, str]:
+    """Keys of what the run depends on beside its configuration."""
+    inputs = {
+        f"rows of {task.name}": key(
+            [[e.input_ids, e.n_prompt] for split in rows.examples.values() for e in split.get(task.name, [])],
+            [[row.id, row.answer, dict(row.extra)] for split in task.splits.values() for row in split],
+        )
+        for task in rows.tasks
+    }
+    for role, model in (("student", student), ("teacher", teacher)):
+        probe = [float(p.detach().double().sum()) for p in model.module.parameters()]
+        inputs[f"the {role}'s weights"] = key(probe)
+    return inputs
+
+
+def extract_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
+    """The few rows that attribution and map quality look at."""
+    return [batch.to(model.device) for batch in batches(rows.split("extract"), size, padding_token(model.tokenizer))]
+
+
+def calibration_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
+    """The rows that maps are fitted on: `align` rows, or the training rows where a run has none."""
+    examples = rows.split("align") or rows.split("train")
+    return [batch.to(model.device) for batch in batches(examples, size, padding_token(model.tokenizer))]

@@ -1,20 +1,95 @@
-"""`semalign pair`: which teacher layer teaches which student layer, and why."""
+"""`semalign pair`: which teacher layer teaches which student layer, why, and what every other pairing would choose."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
+from ..artifacts import whole_folder, write_json
 from ..config import Run
-from .stages import plan
+from ..report import SheetTable, write_sheet
+from ..report.units import decimal
+from .measure_pairing import measure
+from .out import check_fresh
 
 
-def pairing_table(config: Path, overrides: Sequence[str]) -> Table:
-    """Pairs and their reasons."""
-    table = Table(title="pairing")
-    for column in ("student layer", "teacher layer", "reason"):
-        table.add_column(column)
-    for pair in plan(Run.read(config, overrides)).pairs:
-        layers = " + ".join(f"{weight:.2g} x {layer}" if weight < 1 else str(layer) for layer, weight in pair.teacher)
-        table.add_row(str(pair.student), layers, pair.reason)
+def pairing_tables(config: Path, overrides: Sequence[str], out: Path | None) -> list[Table]:
+    """The tables for the terminal; with `out`, pairing.json and pairing.html as well."""
+    check_fresh(out)
+    found = measure(Run.read(config, overrides))
+    tables = [pairs_table(found), comparison(found)]
+    if out is not None:
+        with whole_folder(out) as folder:
+            write_json(folder / "pairing.json", found)
+            write_sheet(
+                folder / "pairing.html",
+                title="Layer pairing",
+                lead=lead(found),
+                tables=tables,
+                pictures=_pictures(found),
+            )
+    return [_terminal(table) for table in tables]
+
+
+def lead(found: dict[str, Any]) -> list[str]:
+    """What was measured on what, and what the numbers do not say."""
+    teacher, student, n = found["teacher"], found["student"], found["positions"]
+    said = [
+        f"Teacher {teacher['name']}, student {student['name']}, site {found['site']}: {found['pairing']} gives "
+        f"{len(found['pairs'])} pairs. CKA is linear CKA of the untouched models' states at {n} answer tokens of the "
+        "extract rows: 0 is unrelated, 1 is equal up to rotation, scale and shift.",
+        "A high CKA says that two layers hold alike states before training. It does not say that the pair is worth "
+        "training on; that takes runs (semalign sweep over method.pairing) beside random and reverse.",
+    ]
+    if n < max(teacher["width"], student["width"]):
+        said.append(
+            f"With {n} positions in up to {max(teacher['width'], student['width'])} dimensions CKA is high also for "
+            "unrelated states; compare layers, not values."
+        )
+    return said
+
+
+def pairs_table(found: dict[str, Any]) -> SheetTable:
+    """The pairs of the configuration's pairing."""
+    rows = [
+        (str(pair["student"]), _layers(pair["teacher"]), decimal(pair["cka"]), pair["reason"])
+        for pair in found["pairs"]
+    ]
+    return SheetTable(f"pairing: {found['pairing']}", ("student layer", "teacher layer", "CKA", "reason"), rows)
+
+
+def comparison(found: dict[str, Any]) -> SheetTable:
+    """All pairings on the same similarity; the configuration's stands first."""
+    columns = ("pairing", "pairs", "teachers", "in order", "mean CKA", "lowest", "uses")
+    return SheetTable("every pairing on the same layers", columns, [_line(row) for row in found["pairings"]])
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    if row["refused"]:
+        return (row["pairing"], *("–",) * 5, row["refused"])
+    numbers = (str(len(row["pairs"])), str(row["n_teacher"]), "yes" if row["in_order"] else "no")
+    return (row["pairing"], *numbers, decimal(row["mean_cka"]), decimal(row["lowest_cka"]), ", ".join(row["uses"]))
+
+
+def _layers(teacher: list[dict[str, Any]]) -> str:
+    parts = [(item["layer"], item["weight"]) for item in teacher]
+    return " + ".join(f"{weight:.2g} x {layer}" if weight < 1 else str(layer) for layer, weight in parts)
+
+
+def _terminal(sheet: SheetTable) -> Table:
+    table = Table(title=sheet.title, title_justify="left")
+    for column in sheet.columns:
+        table.add_column(column, justify="left" if column in ("pairing", "reason", "uses") else "right")
+    for row in sheet.rows:
+        table.add_row(*row)
     return table
+
+
+def _pictures(found: dict[str, Any]) -> Any:
+    """None where matplotlib, which the extra `semalign[report]` installs, is missing."""
+    try:
+        from ..report.plots.pairing_sheet import pictures
+    except ModuleNotFoundError:
+        return None
+    return pictures(found)

@@ -1,0 +1,86 @@
+"""The measurements behind `semalign pair`, as plain JSON: the run's pairs, and every pairing side by side."""
+
+import dataclasses
+import json
+from typing import Any, cast
+
+from ..config import Run
+from ..errors import UserError
+from ..pairing import Pair, Pairing, PairingContext
+from ..pairing.monotone_cka import MonotoneCKA
+from ..pairing.similarity import LIMIT, layer_similarity
+from ..strategy import available
+from .stages import attribution_of, context_of, semalign_of
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """All figures of `semalign pair`; similarity and attribution are measured on the extract rows."""
+    method, context = semalign_of(run), context_of(run)
+    teacher, student = context.teacher, context.student
+    similarity = layer_similarity(teacher, student, context.extract, method.site)
+    asked = PairingContext(
+        n_teacher=teacher.n_layer,
+        n_student=student.n_layer,
+        scores=attribution_of(run).seeded(run.seed).score(teacher, context.extract).tolist(),
+        similarity=similarity,
+    )
+    pairing = method.pairing.seeded(run.seed)
+    return {
+        "teacher": {"name": teacher.name, "width": teacher.width},
+        "student": {"name": student.name, "width": student.width},
+        "site": method.site,
+        "positions": min(LIMIT, sum(batch.n_supervised for batch in context.extract)),
+        "pairing": label(pairing),
+        "pairs": [{**pair.plain(), "cka": cka_of(pair, asked)} for pair in pairing.pair(asked)],
+        "similarity": similarity.tolist(),
+        "attribution": asked.scores,
+        "pairings": [_row(each, asked) for each in (pairing, *_others(pairing, run.seed))],
+    }
+
+
+def label(pairing: Pairing) -> str:
+    """The name with the options that are not the default, as in a configuration: `monotone_cka strict=true`."""
+    given = [
+        f"{field.name}={json.dumps(getattr(pairing, field.name))}"
+        for field in dataclasses.fields(pairing)
+        if field.name not in ("seed", "pairs") and getattr(pairing, field.name) != field.default
+    ]
+    return " ".join((pairing.name, *given))
+
+
+def cka_of(pair: Pair, asked: PairingContext) -> float:
+    """CKA of a student layer with the layers it follows, in [0, 1]: their weighted mean where there are two."""
+    assert asked.similarity is not None
+    return sum(weight * float(asked.similarity[pair.student, layer]) for layer, weight in pair.teacher)
+
+
+def _others(pairing: Pairing, seed: int) -> list[Pairing]:
+    """Every pairing that needs no list of the user's, with as many pairs as it has."""
+    found: list[Any] = [MonotoneCKA(strict=True)]
+    for cls in available("pairing").values():
+        fields = {field.name for field in dataclasses.fields(cast(Any, cls))}
+        if "pairs" not in fields:
+            found.append(cast(Any, cls)(**({"count": None} if "count" in fields else {})))
+    found = sorted((each.seeded(seed) for each in found), key=label)
+    return [each for each in found if each != pairing]
+
+
+def _row(pairing: Pairing, asked: PairingContext) -> dict[str, Any]:
+    """What the pairs of a pairing have in common; `refused` says why there are none."""
+    uses = [kind for kind in ("attribution", "similarity") if getattr(pairing, f"uses_{kind}")]
+    row: dict[str, Any] = {"pairing": label(pairing), "uses": uses, "source": pairing.source}
+    try:
+        pairs = pairing.pair(asked)
+    except UserError as error:
+        return {**row, "pairs": [], "refused": str(error)}
+    ckas = [cka_of(pair, asked) for pair in pairs]
+    depths = [sum(layer * weight for layer, weight in pair.teacher) for pair in pairs]
+    return {
+        **row,
+        "refused": None,
+        "pairs": [[pair.student, depth] for pair, depth in zip(pairs, depths, strict=True)],
+        "n_teacher": len({layer for pair in pairs for layer, _ in pair.teacher}),
+        "in_order": depths == sorted(depths),
+        "mean_cka": sum(ckas) / len(ckas),
+        "lowest_cka": min(ckas),
+    }

@@ -12,6 +12,7 @@ from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.fisher import Fisher
 from semalign.losses.geometry import Geometry
 from semalign.losses.kl import ForwardKL
+from semalign.methods.logit_kd import LogitKD
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.pairing.depth import Depth
@@ -27,6 +28,7 @@ METHODS = {
     "semalign fisher": SemAlign(site="block_out", loss=Fisher(), pairing=Depth(), outputs=(ForwardKL(),)),
     "semalign geometry": SemAlign(site="block_delta", loss=Geometry(), pairing=Depth(), outputs=(ForwardKL(),)),
     "semalign frontier": SemAlign(loss=CKA(), pairing=Depth(), schedule=Frontier()),
+    "logit_kd": LogitKD(outputs=(CrossEntropy(), ForwardKL(temperature=2.0))),
     "sft": SFT(),
 }
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

@@ -14,6 +14,7 @@ from semalign.losses.geometry import Geometry
 from semalign.losses.kl import ForwardKL
 from semalign.losses.mse import MSE
 from semalign.losses.procrustes import Procrustes
+from semalign.methods.logit_kd import LogitKD
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.models import unload
@@ -36,6 +37,7 @@ VARIANTS = {
     "semalign mse": SemAlign(site="block_out", loss=MSE(), pairing=Depth(), norm="teacher"),
     "semalign procrustes": SemAlign(loss=Procrustes(), pairing=Depth(), norm="student"),
     "semalign frontier": SemAlign(loss=CKA(), pairing=Depth(), schedule=Frontier()),
+    "logit_kd": LogitKD(),
     "sft": SFT(),
     "sft two layers": SFT(layers=(2, 0)),
 }

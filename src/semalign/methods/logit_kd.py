@@ -1,0 +1,46 @@
+"""The control without layers: the student follows the teacher's distribution at the output."""
+
+from dataclasses import dataclass, field
+
+from ..errors import UserError
+from ..losses import Loss
+from ..losses.kl import ForwardKL
+from .base import Method, MethodContext, Plan
+from .step import Stage, Step
+from .teacher import OnlineTeacher
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitKD(Method, name="logit_kd"):
+    """Logit distillation with LoRA on all layers: what the teacher's outputs give without its layers.
+
+    By default the forward KL alone, which needs no gold answers; `outputs: [cross_entropy, kl]` uses them too.
+    """
+
+    source = "Hinton et al. 2015, arXiv:1503.02531"
+    uses_teacher = True
+    label = "logit KD"
+
+    outputs: tuple[Loss, ...] = field(default_factory=lambda: (ForwardKL(),))
+
+    def __post_init__(self) -> None:
+        names = [output.name for output in self.outputs]
+        if len(set(names)) < len(names):
+            raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
+        if not any(output.target == "teacher_logits" for output in self.outputs):
+            raise UserError("'outputs' holds no loss that looks at the teacher; add one of kl, reverse_kl, skew_kl")
+        states = [output.name for output in self.outputs if output.target == "state"]
+        if states:
+            raise UserError(f"'outputs' compare outputs, but '{states[0]}' compares states; use method 'semalign'")
+
+    def plan(self, context: MethodContext) -> Plan:
+        return Plan(layers=tuple(range(context.student.n_layer)))
+
+    def step(self, context: MethodContext, plan: Plan) -> Step:
+        return Step(
+            context.student,
+            outputs=self.outputs,
+            stages=[Stage(layers=plan.layers, pairs=())],
+            signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens),
+            tokens=context.tokens,
+        )

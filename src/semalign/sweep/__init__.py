@@ -1,6 +1,6 @@
 """Sweeps: one configuration, some of its settings varied, several seeds, one folder a run."""
 
 from .axes import Variant, find_variants
-from .sweep import Outcome, sweep
+from .runner import Outcome, sweep
 
 __all__ = ["Outcome", "Variant", "find_variants", "sweep"]

@@ -102,6 +102,8 @@ def _write_manifest(folder: Path, planned: Sequence[Planned], seeds: list[int]) 
         kept = {each["name"]: each for each in held["variants"]}
         content["seeds"] = sorted({*held["seeds"], *seeds})
         content["variants"] = list({**kept, **new}.values())
+        if content == held:
+            return
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is not empty and holds no sweep; choose another --out")
     write_json(path, content)

@@ -1,6 +1,6 @@
 """SemAlign: student layers follow the mapped states of the teacher layers they are paired with."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -9,6 +9,7 @@ from ..attribution import Attribution
 from ..attribution.gradient_x_activation import GradientXActivation
 from ..basis import Basis, MapContext, SemanticMap
 from ..basis.cosine import Cosine as CosineBasis
+from ..basis.pair_quality import final_map, pair_quality
 from ..basis.quality import agreement
 from ..errors import UserError
 from ..losses import Loss
@@ -102,23 +103,22 @@ class SemAlign(Method, name="semalign"):
         pairs = method.pairing.pair(
             PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
         )
-        maps = method.basis.fit_pairs(
-            MapContext(
-                teacher=teacher,
-                student=student,
-                tokens=context.tokens,
-                batches=context.calibration,
-                pairs={pair.student: pair.teacher for pair in pairs},
-                site=self.site,
-            )
+        fitted_on = MapContext(
+            teacher=teacher,
+            student=student,
+            tokens=context.tokens,
+            batches=context.calibration,
+            pairs={pair.student: pair.teacher for pair in pairs},
+            site=self.site,
         )
+        maps = method.basis.fit_pairs(fitted_on)
         layers = {layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers}
         return Plan(
             layers=tuple(sorted(layers)),
             scores=scores,
             pairs=tuple(pairs),
             maps=maps,
-            quality=self._quality(maps, context),
+            quality=_quality(method.basis, maps, fitted_on, context),
         )
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
@@ -151,12 +151,18 @@ class SemAlign(Method, name="semalign"):
             for stage in self.schedule.stages(sorted(by_student))
         ]
 
-    def _quality(self, maps: dict[int, SemanticMap], context: MethodContext) -> dict[str, Any]:
-        """Of a map that all pairs share: does it keep the teacher's predictions?"""
-        shared = next(iter(maps.values()))
-        if self.basis.uses_states or shared.width != context.student.width:
-            return {"tokens_used": shared.n_token}
-        return agreement(shared, context.teacher, context.student, context.tokens, context.extract)
+
+def _quality(
+    basis: Basis, maps: dict[int, SemanticMap], fitted_on: MapContext, context: MethodContext
+) -> dict[str, Any]:
+    """What of the teacher's predictions survives the map, at the final state and at each pair, on the extract rows."""
+    held = replace(fitted_on, batches=context.extract)
+    layers = pair_quality(maps, held, keeps_norm=basis.keeps_norm)
+    quality = {"layers": [{"student": student, **found} for student, found in layers.items()]}
+    final = final_map(basis, fitted_on)
+    if final.width != context.student.width:  # no map: the teacher's states as they are
+        return {"tokens_used": final.n_token, **quality}
+    return {**agreement(final, context.teacher, context.student, context.tokens, context.extract), **quality}
 
 
 def _segments(paired: list[int], n_student: int) -> dict[int, tuple[int, ...]]:

@@ -60,11 +60,21 @@ def report(run_folder: RunPath) -> None:
 
 
 @app.command()
-def attribute(config: Config, overrides: Set = None) -> None:
-    """Rank the teacher's layers by the configuration's attribution; nothing is written."""
-    from .inspect import attribution_table
+def attribute(  # noqa: PLR0917  (typer reads options from parameters)
+    config: Config,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for attribution.json and attribution.html.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare all attributions with skipping each layer.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Train on the top and on the bottom layers.")] = False,
+    overrides: Set = None,
+    plain: Plain = False,
+) -> None:
+    """Rank the teacher's layers by the configuration's attribution; measure what the ranking is worth."""
+    from .inspect import attribution_tables
 
-    _print(attribution_table(config, overrides or ()))
+    reporter = _reporter(plain)
+    _print(*attribution_tables(config, overrides or (), out, check=check, train=train, reporter=reporter))
 
 
 @app.command()

@@ -114,7 +114,7 @@ def significance(result: Result) -> list[str]:
     return [f"{better} beats {', '.join(worse)}." for better, worse in beaten.items()]
 
 
-def share(interval: Mapping[str, float], value: str = "value") -> str:
+def share(interval: Mapping[str, Any], value: str = "value") -> str:
     """`43.8 (39.5 to 48.0)`, in percent."""
     return f"{percent(interval[value])} ({percent(interval['low'])} to {percent(interval['high'])})"
 

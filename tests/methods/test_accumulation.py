@@ -29,6 +29,10 @@ METHODS = {
     "semalign geometry": SemAlign(site="block_delta", loss=Geometry(), pairing=Depth(), outputs=(ForwardKL(),)),
     "semalign frontier": SemAlign(loss=CKA(), pairing=Depth(), schedule=Frontier()),
     "logit_kd": LogitKD(outputs=(CrossEntropy(), ForwardKL(temperature=2.0))),
+    "semalign everywhere": SemAlign(
+        site="block_out", loss=Geometry(), pairing=Depth(), outputs=(CrossEntropy(), ForwardKL()), positions="all"
+    ),
+    "sft everywhere": SFT(positions="all"),
     "sft": SFT(),
 }
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

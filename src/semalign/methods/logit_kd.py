@@ -6,6 +6,7 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.kl import ForwardKL
 from .base import Method, MethodContext, Plan
+from .positions import Positions
 from .step import Stage, Step
 from .teacher import OnlineTeacher
 
@@ -22,6 +23,9 @@ class LogitKD(Method, name="logit_kd"):
     label = "logit KD"
 
     outputs: tuple[Loss, ...] = field(default_factory=lambda: (ForwardKL(),))
+
+    positions: Positions = "answer"
+    """Where the teacher is followed: at the answer tokens, or at all tokens."""
 
     def __post_init__(self) -> None:
         names = [output.name for output in self.outputs]
@@ -43,4 +47,5 @@ class LogitKD(Method, name="logit_kd"):
             stages=[Stage(layers=plan.layers, pairs=())],
             signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens),
             tokens=context.tokens,
+            taught=self.positions,
         )

@@ -23,6 +23,7 @@ from ..schedules import Schedule
 from ..schedules.base import Sequential
 from ..schedules.joint import Joint
 from .base import Method, MethodContext, Plan
+from .positions import Positions
 from .refuse import refuse_without_effect
 from .step import Stage, Step
 from .teacher import Norm, OnlineTeacher
@@ -53,6 +54,9 @@ class SemAlign(Method, name="semalign"):
     """What pulls a paired layer to its target; a loss of logits reads both by logit lens (site block_out)."""
     outputs: tuple[Loss, ...] = field(default_factory=lambda: (OnehotCosine(),))
     """What is asked of the output beside it."""
+    positions: Positions = "answer"
+    """Where the teacher is followed, by layer losses and by outputs that look at its logits: at the answer tokens, or
+    at all tokens, prompts too. Gold tokens are asked for in the answer only."""
     balance: bool = False
     """Weights by gradient norm: at the start of a stage each term's weight is set so that its gradient is `weight`
     times as long as the first output's. The weights found are logged."""
@@ -136,6 +140,7 @@ class SemAlign(Method, name="semalign"):
             tokens=tokens,
             cache=isinstance(schedule, Sequential) and schedule.cache,
             balanced=self.balance,
+            taught=self.positions,
         )
 
     def _stages(self, pairs: "list[Pair] | tuple[Pair, ...]", n_student: int) -> list[Stage]:

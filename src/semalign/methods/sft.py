@@ -6,6 +6,7 @@ from ..errors import UserError
 from ..losses.cross_entropy import CrossEntropy
 from ..models import LanguageModel
 from .base import Method, MethodContext, Plan
+from .positions import Positions
 from .step import Stage, Step
 
 
@@ -19,6 +20,9 @@ class SFT(Method, name="sft"):
 
     layers: tuple[int, ...] | None = None
     """Student layers with adapters, counted from 0; None: all of them."""
+
+    positions: Positions = "answer"
+    """Trained on the answer tokens, or on all tokens, prompts too."""
 
     def __post_init__(self) -> None:
         if self.layers is not None and not self.layers:
@@ -39,4 +43,9 @@ class SFT(Method, name="sft"):
         return Plan(layers=tuple(sorted(set(self.layers))))
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
-        return Step(context.student, outputs=[CrossEntropy()], stages=[Stage(layers=plan.layers, pairs=())])
+        return Step(
+            context.student,
+            outputs=[CrossEntropy()],
+            stages=[Stage(layers=plan.layers, pairs=())],
+            labelled=self.positions,
+        )

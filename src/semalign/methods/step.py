@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
@@ -19,6 +19,7 @@ from ..losses.base import upcast
 from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
 from ..pairing import Pair
 from .lens import lens_total
+from .positions import Positions, positions_of
 from .prefix import PrefixCache
 from .teacher import Norm, OnlineTeacher, Signals
 
@@ -47,7 +48,10 @@ class Step(nn.Module):
         tokens: Int[Tensor, "n_token"] | None = None,
         cache: bool = False,
         balanced: bool = False,
+        taught: Positions = "answer",
+        labelled: Positions = "answer",
     ) -> None:
+        """`taught`: positions where the teacher is followed; `labelled`: those where gold tokens are asked for."""
         super().__init__()
         self.module = student.module
         self.student, self.signals, self.tokens = student, signals, tokens
@@ -56,6 +60,8 @@ class Step(nn.Module):
         self.norm: Norm = norm
         self.stages, self.stage = tuple(stages), stages[0]
         self.balanced = balanced
+        self.taught: Positions = taught
+        self.labelled: Positions = labelled
         self.prefix = PrefixCache(student) if cache else None
         self.weights = self._given_weights()
 
@@ -76,10 +82,14 @@ class Step(nn.Module):
 
     def units(self, batch: Batch) -> dict[str, int]:
         """Units of each term in a batch: what its total is divided by."""
-        units = {loss.name: loss.units(batch.mask) for loss in self.outputs}
+        units = {loss.name: loss.units(self._mask_of(loss, batch)) for loss in self.outputs}
         if self.layer_loss is not None and self.stage.pairs:
-            units[_latent(self.layer_loss)] = self.layer_loss.units(batch.mask) * len(self.stage.pairs)
+            n_unit = self.layer_loss.units(positions_of(batch, self.taught))
+            units[_latent(self.layer_loss)] = n_unit * len(self.stage.pairs)
         return units
+
+    def _mask_of(self, output: Loss, batch: Batch) -> Bool[Tensor, "b pos"]:
+        return positions_of(batch, self.labelled if output.target == "labels" else self.taught)
 
     def forward(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Loss; total of each term; summed cosine of each pair. `units` are those of the whole accumulated batch."""
@@ -124,16 +134,17 @@ class Step(nn.Module):
 
     def _totals(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         pairs = self.stage.pairs if self.layer_loss is not None else ()
-        signals = self.signals(batch, pairs) if self.signals is not None else Signals(states={}, logits=None)
+        taught = positions_of(batch, self.taught)
+        signals = self.signals(batch, pairs, taught) if self.signals is not None else Signals(states={}, logits=None)
         states = self._student_states(batch, [Point(self.site, pair.student) for pair in pairs])
-        totals = self._output_totals(states[FINAL][batch.mask], batch, signals) if self.outputs else {}
+        totals = self._output_totals(states[FINAL], batch, signals) if self.outputs else {}
         cosines: dict[str, Tensor] = {}
         if self.layer_loss is not None and pairs:
             latent = []
             for pair in pairs:
                 state = states[Point(self.site, pair.student)]
                 target = self._target(signals.states[pair.student], state)
-                latent.append(self._latent_total(self.layer_loss, state, target, batch))
+                latent.append(self._latent_total(self.layer_loss, state, target, taught))
                 if state.shape == target.shape:
                     cosines[pair.label] = _cosine_sum(state[batch.mask], target[batch.mask])
             totals[_latent(self.layer_loss)] = torch.stack(latent).sum()
@@ -159,26 +170,28 @@ class Step(nn.Module):
             return target
         return normalize(target, dim=-1) * state.detach().norm(dim=-1, keepdim=True)
 
-    def _latent_total(self, loss: Loss, state: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    def _latent_total(self, loss: Loss, state: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         if loss.target == "state":
-            return loss.total(state, target, batch.mask)
+            return loss.total(state, target, mask)
         assert self.tokens is not None, "a loss that reads states comes with the tokens it reads"
-        return lens_total(loss, self.student, state[batch.mask], target[batch.mask], self.tokens)
+        return lens_total(loss, self.student, state[mask], target[mask], self.tokens)
 
-    def _output_totals(
-        self, hidden: Float[Tensor, "n_answer d_s"], batch: Batch, signals: Signals
-    ) -> dict[str, Tensor]:
-        """Output losses see the answer positions only: no logits are made for prompts or padding."""
-        logits = self.student.logits(hidden)
-        everywhere = torch.ones(hidden.shape[0], dtype=torch.bool, device=hidden.device)
-        labels = batch.targets[batch.mask]
+    def _output_totals(self, hidden: Float[Tensor, "b pos d_s"], batch: Batch, signals: Signals) -> dict[str, Tensor]:
+        """Logits are made only at positions that a loss looks at, and once."""
+        masks = {loss.name: self._mask_of(loss, batch) for loss in self.outputs}
+        looked_at = torch.stack(list(masks.values())).any(0)
+        logits = self.student.logits(hidden[looked_at])
         totals = {}
         for loss in self.outputs:
+            here = masks[loss.name][looked_at]
             if loss.target == "labels":
-                totals[loss.name] = loss.total(logits, labels, everywhere)
+                totals[loss.name] = loss.total(logits, batch.targets[looked_at], here)
             else:
                 assert self.tokens is not None, "teacher logits come with the shared tokens"
-                totals[loss.name] = loss.total(logits[:, self.tokens], signals.logits, everywhere)
+                assert signals.logits is not None, "the teacher was asked for logits"
+                said = logits[here][:, self.tokens]
+                everywhere = torch.ones(said.shape[0], dtype=torch.bool, device=said.device)
+                totals[loss.name] = loss.total(said, signals.logits, everywhere)
         return totals
 
 

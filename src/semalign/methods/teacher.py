@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -23,8 +23,8 @@ class Signals:
 
     states: dict[int, Float[Tensor, "b pos d"]]
     """Target state of each paired student layer."""
-    logits: Float[Tensor, "n_answer n_token"] | None
-    """Logits of the shared tokens at the answer positions, in the order of the mask."""
+    logits: Float[Tensor, "n n_token"] | None
+    """Logits of the shared tokens at the positions asked for, in their order."""
 
 
 class OnlineTeacher:
@@ -46,7 +46,8 @@ class OnlineTeacher:
         self.site: Site = site
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, pairs: Sequence[Pair]) -> Signals:
+    def __call__(self, batch: Batch, pairs: Sequence[Pair], mask: Bool[Tensor, "b pos"]) -> Signals:
+        """Target states of the pairs everywhere, and logits at the positions of the mask."""
         points = sorted({Point(self.site, layer) for pair in pairs for layer, _ in pair.teacher})
         if self.tokens is not None:
             points.append(FINAL)
@@ -54,7 +55,7 @@ class OnlineTeacher:
         targets = {pair.student: self._target(pair, states) for pair in pairs}
         logits = None
         if self.tokens is not None:
-            logits = self.teacher.logits(states[FINAL][batch.mask])[:, self.tokens]
+            logits = self.teacher.logits(states[FINAL][mask])[:, self.tokens]
         return Signals(states=targets, logits=logits)
 
     def _target(self, pair: Pair, states: Mapping[Point, Tensor]) -> Float[Tensor, "b pos d"]:

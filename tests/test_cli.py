@@ -28,7 +28,9 @@ def world(tmp_path_factory):
 
 
 def test_the_verbs_are_these():
-    assert {"quickstart", "run", "report", "attribute", "pair", "basis", "shrink", "ls"} <= set(VERBS)
+    assert {"quickstart", "run", "report", "attribute", "pair", "basis", "shrink", "sweep", "compare", "ls"} <= set(
+        VERBS
+    )
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

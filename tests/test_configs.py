@@ -17,9 +17,12 @@ from semalign.models import assemble, listen, lora
 from semalign.pairing import PairingContext
 from semalign.pairing.depth import Depth
 from semalign.quickstart import quickstart_config
+from semalign.sweep import find_variants
+from semalign.sweep.plan import plan
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+AXES = sorted(path for path in CONFIGS.rglob("*.yaml") if "axes" in yaml.safe_load(path.read_text("utf-8")))
+SHIPPED = sorted(set(CONFIGS.rglob("*.yaml")) - set(AXES))
 PAPER = CONFIGS / "paper" / "llama2_13b_to_7b_gsm8k.yaml"
 SIZES = {
     "teacher": {"num_hidden_layers": 40, "hidden_size": 5120, "num_attention_heads": 40, "intermediate_size": 13824},
@@ -43,6 +46,29 @@ def test_configurations_of_the_paper_and_of_real_models_ship():
     assert {path.parent.name for path in SHIPPED} >= {"paper", "real"}
     names = [yaml.safe_load(path.read_text("utf-8"))["name"] for path in SHIPPED]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axes", AXES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_variant_of_shipped_axes_fits_the_configurations_beside_them(axes):
+    variants = find_variants((), axes)
+    bases = [path for path in SHIPPED if path.parent == axes.parent]
+    assert bases
+    for base in bases:
+        planned = plan(base, variants, ())
+        assert [each.name for each in planned] == ["base", *(variant.name for variant in variants)]
+        assert not any(each.budget for each in planned)  # they differ in the method alone
+        assert planned[0].config.evaluation.split == "validation"  # nothing is chosen on test rows
+
+
+def test_the_ablations_that_the_paper_announced_ship():
+    by_axis: dict[str, list[str]] = {}
+    for variant in find_variants((), CONFIGS / "ablations" / "axes.yaml"):
+        by_axis.setdefault(variant.axis, []).append(variant.label)
+    assert by_axis.keys() >= {"attribution", "pairing", "map", "site", "pairs", "objective x schedule"}
+    assert len(by_axis["pairing"]) >= 8
+    assert {"random", "reverse"} <= set(by_axis["pairing"])
+    assert {"random", "permuted logit", "geometry identity"} <= set(by_axis["map"])
 
 
 def test_the_quickstart_can_be_read_and_takes_another_seed():

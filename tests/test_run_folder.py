@@ -154,3 +154,84 @@ def test_the_status_says_what_is_and_which_stages_are_done(status, tmp_path):
         "detail": "why",
         "stages": ["train"],
     }
+
+
+# borrowing from another run
+
+
+SHARED = {"teacher": "t", "student": "s", "data": "d", "evaluation": "e", "seed": 0, "device": "cpu", "root": "/r"}
+INPUTS = {"rows of sums": "a"}
+ADAPTED = ("prepare", "train", "evaluate")
+
+
+def run_with(path, inputs=INPUTS, stages=(), **config):
+    """A run's folder with finished stages, each with a file in its own folder."""
+    folder = RunFolder.open(path, {**SHARED, "training": 1, "method": "m", **config})
+    folder.check_inputs(inputs)
+    for stage in stages:
+        work, name = stage.split()
+        place = path / {"evaluate": "eval"}.get(work, work) / name
+        with folder.stage(stage) as cost:
+            cost.tokens = 5
+            place.mkdir(parents=True)
+            (place / "sums.json").write_text(f"{stage} of {path.name}")
+    return folder
+
+
+UNTOUCHED = ["evaluate student", "evaluate teacher"]
+WITH_ADAPTED = [*UNTOUCHED, *(f"{work} teacher_adapted" for work in ADAPTED)]
+
+
+@pytest.fixture
+def lender(tmp_path):
+    return run_with(tmp_path / "lender", stages=[*WITH_ADAPTED, "train semalign"])
+
+
+def test_a_run_borrows_what_another_measured_before_its_methods(lender, tmp_path):
+    folder = run_with(tmp_path / "own", method="other")
+    assert folder.borrow(lender.path) == WITH_ADAPTED
+    again = RunFolder(tmp_path / "own")
+    assert [stage for stage in [*WITH_ADAPTED, "train semalign"] if again.done(stage)] == WITH_ADAPTED
+    assert (folder / "eval" / "teacher" / "sums.json").read_text() == "evaluate teacher of lender"
+    assert (folder / "train" / "teacher_adapted" / "sums.json").read_text() == "train teacher_adapted of lender"
+    ours, theirs = ({c["stage"]: c for c in each.costs()} for each in (again, lender))
+    assert ours["evaluate student"] == {**theirs["evaluate student"], "borrowed": "../lender"}
+
+
+def test_a_teacher_adapted_on_another_budget_is_not_borrowed(lender, tmp_path):
+    assert run_with(tmp_path / "own", training=2).borrow(lender.path) == UNTOUCHED
+
+
+@pytest.mark.parametrize("part", SHARED)
+def test_nothing_is_borrowed_from_another_configuration(part, lender, tmp_path):
+    folder = run_with(tmp_path / "own", **{part: "another"})
+    assert folder.borrow(lender.path) == []
+    assert not (folder / "eval").exists()
+
+
+def test_nothing_is_borrowed_from_other_rows_or_from_a_run_that_never_began(lender, tmp_path):
+    folder = run_with(tmp_path / "own", inputs={"rows of sums": "b"})
+    assert folder.borrow(lender.path) == []
+    assert folder.borrow(tmp_path / "nothing") == []
+
+
+def test_what_a_run_has_itself_stays(lender, tmp_path):
+    folder = run_with(tmp_path / "own", stages=["evaluate student"])
+    assert folder.borrow(lender.path) == WITH_ADAPTED[1:]
+    assert (folder / "eval" / "student" / "sums.json").read_text() == "evaluate student of own"
+    assert folder.borrow(lender.path) == []
+
+
+# finished or not
+
+
+def test_a_run_is_finished_when_it_is_this_one_and_done(tmp_path):
+    assert not RunFolder.finished(tmp_path, CONFIG)
+    folder = RunFolder.open(tmp_path, CONFIG)
+    assert not RunFolder.finished(tmp_path, CONFIG)
+    folder.set_status("failed", "why")
+    assert not RunFolder.finished(tmp_path, CONFIG)
+    folder.set_status("done")
+    assert RunFolder.finished(tmp_path, CONFIG)
+    with pytest.raises(UserError, match="already holds another run"):
+        RunFolder.finished(tmp_path, {**CONFIG, "seed": 99})

@@ -105,7 +105,7 @@ def test_different_metrics_are_said(tmp_path):
     scores = {name: {"sums": outcomes(0.5), "names": outcomes(0.3)} for name in models()}
     run = write_run(tmp_path / "run", scores, metrics={"names": "byte_probability"})
     said = " ".join(lead(compare([run])))
-    assert "different metrics" in said
+    assert "adds unlike metrics" in said
     assert "Of names the score is the gold answers' probability a byte" in said
 
 
@@ -118,6 +118,12 @@ def test_costs_are_those_of_plan_and_training(found):
         300,
     )
     assert found["methods"]["student"]["seconds"] == 0
+
+
+def test_shares_of_right_answers_are_one_kind_however_they_are_read(tmp_path):
+    scores = {name: {"sums": outcomes(0.5), "names": outcomes(0.3)} for name in models()}
+    run = write_run(tmp_path / "run", scores, metrics={"names": "accuracy"})
+    assert "unlike metrics" not in " ".join(lead(compare([run])))
 
 
 # several runs

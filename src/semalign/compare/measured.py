@@ -76,7 +76,7 @@ def read_run(folder: Path) -> list[Measured]:
             label=model["label"],
             seed=whole["seed"],
             folder=folder,
-            scores=TaskScore.load(folder / "eval" / model["key"]),
+            scores=_scores(folder / "eval" / model["key"]),
             whole=whole,
             method=model["method"],
             facts=_facts(record, model),
@@ -84,6 +84,11 @@ def read_run(folder: Path) -> list[Measured]:
         )
         for model in record["models"]
     ]
+
+
+def _scores(folder: Path) -> dict[str, TaskScore]:
+    """Without the samples: the prompts of some hundred runs would fill the memory."""
+    return {task: replace(score, samples=[]) for task, score in TaskScore.load(folder).items()}
 
 
 def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from ..report.units import count, decimal, memory, seconds
+from ..report.units import count, decimal, memory, points, seconds
 from . import words
 from .words import Result
 
 TRAINED = ("control", "method")
+NOBODY = "No student beats another beyond the interval."
 COSTS = ("bits a byte", "trainable", "train tokens", "time", "memory")
 
 
@@ -24,9 +25,9 @@ class Table:
 
 
 def all_tables(result: Result) -> list[Table]:
-    """The models outside any axis, then each axis with its conclusion, then task by task."""
+    """The models outside any axis, then each axis with its conclusion, then task by task, then who beats whom."""
     axes = [axis_table(result, axis) for axis in result["axes"]]
-    return [main_table(result), *axes, task_table(result)]
+    return [main_table(result), *axes, task_table(result), winner_table(result)]
 
 
 def main_table(result: Result) -> Table:
@@ -49,10 +50,20 @@ def task_table(result: Result) -> Table:
     return Table("Tasks", columns, rows, ("A + marks a student above the teacher that gaps are measured to.",))
 
 
+def winner_table(result: Result) -> Table:
+    """Who beats whom on the mean of tasks beyond the interval."""
+    beaten: dict[str, list[str]] = {}
+    for each in result["significance"]:
+        beaten.setdefault(each["better"], []).append(f"{each['worse']} ({points(each['value'])})")
+    rows = [(better, ", ".join(worse)) for better, worse in beaten.items()]
+    lead = "Of pairs that are truly equal chance makes one in twenty look different." if rows else NOBODY
+    return Table("Who beats whom", ("better", "than, by points"), rows, (lead,))
+
+
 def terminal_tables(result: Result) -> list[RichTable]:
     """What the terminal shows: scores and differences, the models first and then each axis under its conclusion."""
     found = []
-    for table in all_tables(result)[:-1]:
+    for table in all_tables(result)[:-2]:
         shown = RichTable(box=None, pad_edge=False, title=escape(table.title), title_justify="left", title_style="bold")
         shown.caption, shown.caption_justify = escape("\n".join(table.lead)), "left"
         kept = [place for place, column in enumerate(table.columns) if column not in COSTS]

@@ -26,12 +26,15 @@ def lead(result: Result) -> list[str]:
         f"{len(trained)} ways to train the student, {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
         f"{_count(len(metrics), 'task')} ({kinds}). Scores in percent, differences and gaps in points.",
         "Intervals: 95 %, bootstrap over seeds and rows, paired by both. Gap: mean over tasks of the distance to "
-        f"{result['reference'].replace('_', ' ')}'s score, above or below.",
+        f"{the_teacher(result)}'s score, above or below.",
     ]
-    if len(set(metrics.values())) > 1:
-        lines.append("The tasks have different metrics; their plain mean adds unlike things, so read the tasks apart.")
-    if LIKELIHOOD in metrics.values():
-        tasks = ", ".join(task for task, metric in metrics.items() if metric == LIKELIHOOD)
+    likelihood = [task for task, metric in metrics.items() if metric == LIKELIHOOD]
+    if 0 < len(likelihood) < len(metrics):
+        lines.append(
+            "The mean adds unlike metrics, shares of right answers and probabilities a byte: read tasks apart."
+        )
+    if likelihood:
+        tasks = ", ".join(likelihood)
         lines.append(
             f"Of {tasks} the score is the gold answers' probability a byte: format counts as much as knowledge."
         )
@@ -40,6 +43,11 @@ def lead(result: Result) -> list[str]:
     elif len(seeds) < 5:
         lines.append(f"{len(seeds)} seeds: where trainings differ more than rows do, intervals are too narrow.")
     return [*lines, *overshoots(result), *map(_sentence, result["notes"])]
+
+
+def the_teacher(result: Result) -> str:
+    """The teacher that gaps are measured to."""
+    return "the teacher" if result["reference"] == "teacher" else "the adapted teacher"
 
 
 def overshoots(result: Result) -> list[str]:
@@ -51,8 +59,7 @@ def overshoots(result: Result) -> list[str]:
     ]
     if not found:
         return []
-    where = result["reference"].replace("_", " ")
-    return [f"Above the {where} (counted as distance by the gap, but no error): {'; '.join(found)}."]
+    return [f"Above {the_teacher(result)} (counted as distance by the gap, but no error): {'; '.join(found)}."]
 
 
 def conclusion(result: Result, axis: str) -> str:
@@ -102,16 +109,6 @@ def label(result: Result, name: str) -> str:
 
 def _shown(result: Result, name: str, each: Mapping[str, Any]) -> str:
     return f"{label(result, name)} ({points(each['value'])}, {points(each['low'])} to {points(each['high'])})"
-
-
-def significance(result: Result) -> list[str]:
-    """Who beats whom on the mean of tasks; of pairs that are truly equal chance makes one in twenty look so."""
-    beaten: dict[str, list[str]] = {}
-    for each in result["significance"]:
-        beaten.setdefault(each["better"], []).append(f"{each['worse']} ({points(each['value'])})")
-    if not beaten:
-        return ["No student beats another beyond the interval."]
-    return [f"{better} beats {', '.join(worse)}." for better, worse in beaten.items()]
 
 
 def share(interval: Mapping[str, Any], value: str = "value") -> str:

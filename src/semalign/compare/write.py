@@ -45,18 +45,17 @@ def write(found: Mapping[str, Any], out: Path, title: str) -> None:
     writer.writerow(CSV_COLUMNS)
     writer.writerows(csv_rows(found))
     write_text(out / "compare.csv", buffer.getvalue())
-    tables = [SheetTable(table.title, table.columns, table.rows) for table in all_tables(found)]
+    tables = [SheetTable(table.title, table.columns, table.rows) for table in all_tables(found) if table.rows]
     conclusions = [f"{axis}: {words.conclusion(found, axis)}" for axis in found["axes"]]
-    lead = [*words.lead(found), *conclusions, *words.significance(found), *failures(found)]
+    lead = [*words.lead(found), *conclusions, *failures(found)]
     write_sheet(out / "compare.html", title=title, lead=lead, tables=tables, pictures=_pictures(found))
 
 
 def markdown(found: Mapping[str, Any], title: str) -> str:
-    """A section an axis: its conclusion and its table; then tasks, who beats whom, what failed, configurations."""
+    """A section a table, an axis under its conclusion; then what failed and the configurations."""
     parts = [f"# {title}", *words.lead(found)]
     for table in all_tables(found):
-        parts += [f"## {table.title}", *table.lead, _table(table)]
-    parts += ["## Who beats whom", _list(words.significance(found))]
+        parts += [f"## {table.title}", *table.lead, _table(table) if table.rows else ""]
     if found["failed"]:
         parts += ["## Failed", _list(failures(found))]
     parts += ["## Configurations", "What every variant changes:", _list(_changes(found)), "The base:", _base(found)]

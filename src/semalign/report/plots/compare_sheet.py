@@ -5,7 +5,7 @@ from typing import Any
 
 from ..answer import reading
 from ..units import points
-from .canvas import AMBER, BLUE, INK, MUTED, PAPER, Picture, panels, picture, plain
+from .canvas import AMBER, BLUE, INK, MUTED, PAPER, Picture, panels, picture, plain, style
 
 COLOURS = {"helps": BLUE, "hurts": AMBER, "unclear": MUTED}
 REST = "other models"
@@ -17,9 +17,11 @@ def forests(result: Mapping[str, Any]) -> list[Picture]:
     groups: dict[str, list[str]] = {}
     for name, method in result["methods"].items():
         groups.setdefault(method["axis"] or REST, []).append(name)
-    drawn = [
-        _forest(result, f"forest-{place}", axis, names, against) for place, (axis, names) in enumerate(groups.items())
-    ]
+    with style():
+        drawn = [
+            _forest(result, f"forest-{place}", axis, names, against)
+            for place, (axis, names) in enumerate(groups.items())
+        ]
     return [found for found in drawn if found is not None]
 
 
@@ -33,7 +35,7 @@ def _forest(
     shown = [name for name in names if any(name in each for each in found.values())]
     if not shown:
         return None
-    figure, axes = panels(len(against), 0.24 * len(shown) + 1.0, 2, sharey=True)
+    figure, axes = panels(len(against), 0.26 * len(shown) + 1.1, 2, sharey=True)
     for panel, (than, each) in zip(axes, found.items(), strict=True):
         panel.axvline(0, color=INK, linewidth=1)
         for place, variant in enumerate(shown):

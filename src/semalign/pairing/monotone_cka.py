@@ -15,7 +15,7 @@ class MonotoneCKA(Pairing, name="monotone_cka"):
     """One teacher layer for each student layer, never shallower than the one before, with the highest summed CKA.
 
     Exact, by dynamic programming in L_S L_T steps. Of equally good paths the one with the shallowest last layer is
-    taken, and so on downwards. Without `strict` several student layers may follow one teacher layer.
+    taken, and so on downwards. Without `strict` several student layers may crowd onto one teacher layer.
     Source: CKA, Kornblith et al. 2019, arXiv:1905.00414; dynamic time warping, Sakoe and Chiba 1978.
     """
 

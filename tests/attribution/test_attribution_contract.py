@@ -14,12 +14,15 @@ from semalign.strategy import available, build
 
 SPECS = {name: {} for name in available("attribution")} | {
     "gradient_x_activation, l2": {"aggregation": "l2"},
+    "gradient_x_activation, signed": {"aggregation": "signed"},
     "gradient_x_activation, top units": {"top_share": 0.2},
+    "integrated_gradients, signed": {"aggregation": "signed"},
     "integrated_gradients, embeddings": {"baseline": "embeddings"},
     "integrated_gradients, top units": {"top_share": 0.2, "aggregation": "l2"},
 }
 EVERY = {label: build("attribution", {"name": label.partition(",")[0]} | options) for label, options in SPECS.items()}
-FINDERS = {label: attribution for label, attribution in EVERY.items() if attribution.finds_planted}
+FIRST_ORDER = "gradient_x_activation, signed"  # the slope at the end of a curve can have the sign of neither way
+FINDERS = {label: each for label, each in EVERY.items() if each.finds_planted and label != FIRST_ORDER}
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def captum_products(model):
 
 AGGREGATIONS = {
     "absolute": lambda product: product.abs().sum((1, 2)),
-    "signed": lambda product: product.sum((1, 2)),
+    "signed": lambda product: -product.sum((1, 2)),
     "l2": lambda product: product.flatten(1).norm(dim=1),
 }
 
@@ -105,7 +105,7 @@ def attribution(request):
 
 UNITS = {
     "absolute": lambda product: product.abs().sum(1),
-    "signed": lambda product: product.sum(1),
+    "signed": lambda product: -product.sum(1),
     "l2": lambda product: product.norm(dim=1),
 }
 

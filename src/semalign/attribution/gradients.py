@@ -24,8 +24,8 @@ class GradientAttribution(Attribution, abc.ABC):
     """Scores from one product a token and hidden unit: how much of the loss is due to what that unit holds there.
 
     A row's unit score folds the products of its answer tokens (sum of absolute values, signed sum, or the root of the
-    sum of squares), its layer score folds the unit scores the same way, and both are averaged over rows. A positive
-    signed score belongs to a layer that raises the loss.
+    sum of squares), its layer score folds the unit scores the same way, and both are averaged over rows. Signed sums
+    are turned round, so that, as in an ablation, a score above 0 belongs to what the loss would grow without.
     """
 
     site: Site = "mlp_out"
@@ -39,7 +39,7 @@ class GradientAttribution(Attribution, abc.ABC):
 
     @abc.abstractmethod
     def products(self, model: LanguageModel, batch: Batch) -> Iterator[Float[Tensor, "b pos d"]]:
-        """For each layer in order, each row's own attribution at every position, prompt and padding included."""
+        """For each layer in order, what it adds to each row's loss at every position, prompt and padding included."""
 
     def score(self, model: LanguageModel, batches: Sequence[Batch]) -> Float[Tensor, "n_layer"]:
         rows = self._rows(model, batches)
@@ -62,7 +62,7 @@ class GradientAttribution(Attribution, abc.ABC):
         with fixed_weights(model.module), torch.enable_grad():
             for batch in batches:
                 keep = batch.mask.unsqueeze(-1)
-                folded = [self._fold(product.double() * keep, 1).cpu() for product in self.products(model, batch)]
+                folded = [self._fold(-product.double() * keep, 1).cpu() for product in self.products(model, batch)]
                 parts.append(torch.stack(folded, dim=1))
         return torch.cat(parts)
 

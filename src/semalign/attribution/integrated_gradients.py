@@ -21,10 +21,10 @@ from .gradients import GradientAttribution
 class IntegratedGradients(GradientAttribution, name="integrated_gradients"):
     """(A - B) times the gradient averaged along the straight line from baseline B to activation A, layer by layer.
 
-    Complete: over all positions and units, prompt included, the signed products of a layer sum to the loss minus the
-    loss with B in the place of A, up to the error of the quadrature. With the baseline `zero` at a sub-layer that is
-    what occlusion of the sub-layer measures. A score counts answer positions alone, like Gradient x Activation. The
-    line is steep near 0 where a norm follows at once: at `block_out` with the baseline `zero` completeness needs far
+    Complete: over all positions and units, prompt included, the products of a layer sum to the loss minus the loss with
+    B in the place of A, up to the error of the quadrature. With the baseline `zero` at `block_delta` that is what
+    occlusion measures, turned round. A score counts answer positions alone, like Gradient x Activation. The line is
+    steep near 0 where a norm follows at once: in a first layer, and at `block_out` everywhere, completeness needs far
     more steps than elsewhere.
     Costs `steps` half passes, forward and backward, a layer and batch.
     Source: Sundararajan et al. 2017, arXiv:1703.01365, eq. 1; for layers as Captum's LayerIntegratedGradients does.

@@ -17,10 +17,10 @@ from .gradients import GradientAttribution
 class GradientXActivation(GradientAttribution, name="gradient_x_activation"):
     """The paper's attribution: |gradient x activation| of each layer's output, all layers from one backward.
 
-    score_l = mean over examples of the sum over answer tokens and channels. The slope where the model stands, so a signed
-    score is the loss increase without the layer to first order only. At the site `block_out` the state is the whole
-    stream and not what the layer adds to it; there the signed sum of the last layer is 0 by construction where an RMS
-    norm follows (the loss does not depend on the scale of its state).
+    score_l = mean over examples of the sum over answer tokens and channels. It is the slope where the model stands, so
+    a signed score is the loss increase without the layer to first order only. At the site `block_out` the state is the
+    whole stream and not what the layer adds to it; there the signed sum of the last layer is 0 by construction where an
+    RMS norm follows (the loss does not depend on the scale of its state).
     Source: Gu et al. 2025, arXiv:2510.24208, section 3; the aggregation over tokens and channels is ours.
     """
 

@@ -65,8 +65,9 @@ def lead(found: dict[str, Any]) -> list[str]:
     if "training" in found:
         part = found["training"]
         said.append(
-            f"Training: {part['rows']} rows, {part['epochs']} epochs, adapters on {part['layers']} student layers a "
-            "side; bits per byte of gold answers on validation rows, lower is better. " + verdict(part)
+            f"Training: {part['rows']} rows, {part['epochs']} epochs, adapters on a third of the student's "
+            f"layers ({part['layers']}) a side; bits per byte of gold answers on validation rows, lower is better. "
+            + verdict(part)
         )
     return said
 

@@ -77,7 +77,7 @@ def trainings(part: dict[str, Any]) -> Picture:
     _rows(right, list(part["top_minus_bottom"]))
     right.set(xlabel="left of 0 the top layers are better", title="top − bottom")
     words = "; ".join(f"{name} {decimal(item['value'])}" for name, item in bits.items())
-    text = f"One training a side on {part['layers']} student layers; intervals are over validation rows."
+    text = f"One training a side, on {part['layers']} of the student's layers; intervals are over validation rows."
     return picture("trainings", "Does training on the top layers pay", text, f"{words}.", figure)
 
 

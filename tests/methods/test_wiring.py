@@ -20,6 +20,7 @@ from semalign.methods.sft import SFT
 from semalign.models import unload
 from semalign.pairing.depth import Depth
 from semalign.pairing.manual import Manual
+from semalign.pairing.monotone_cka import MonotoneCKA
 from semalign.schedules.frontier import Frontier
 from semalign.strategy import available
 from semalign.training import TrainingOptions, train
@@ -216,3 +217,11 @@ def test_the_method_works_whichever_model_is_deeper(n_teacher):
     loss, _, cosines = step(batch, step.units(batch))
     assert torch.isfinite(loss)
     assert len(cosines) == len(plan.pairs) == STUDENT["n_layer"]
+
+
+def test_similarity_is_measured_where_the_pairing_says():
+    """The pairs of a path over MLP outputs are those of a method at that site, whatever states it aligns."""
+    context = make_context()
+    path = SemAlign(pairing=MonotoneCKA(site="mlp_out"), site="block_out").plan(context).pairs
+    assert path == SemAlign(pairing=MonotoneCKA(), site="mlp_out").plan(context).pairs
+    assert path != SemAlign(pairing=MonotoneCKA(), site="block_out").plan(context).pairs

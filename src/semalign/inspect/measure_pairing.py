@@ -17,7 +17,8 @@ def measure(run: Run) -> dict[str, Any]:
     """All figures of `semalign pair`; similarity and attribution are measured on the extract rows."""
     method, context = semalign_of(run), context_of(run)
     teacher, student = context.teacher, context.student
-    similarity = layer_similarity(teacher, student, context.extract, method.site)
+    site = method.pairing.similarity_site or method.site
+    similarity = layer_similarity(teacher, student, context.extract, site)
     asked = PairingContext(
         n_teacher=teacher.n_layer,
         n_student=student.n_layer,
@@ -28,7 +29,7 @@ def measure(run: Run) -> dict[str, Any]:
     return {
         "teacher": {"name": teacher.name, "width": teacher.width},
         "student": {"name": student.name, "width": student.width},
-        "site": method.site,
+        "site": site,
         "positions": min(LIMIT, sum(batch.n_supervised for batch in context.extract)),
         "pairing": label(pairing),
         "pairs": [{**pair.plain(), "cka": cka_of(pair, asked)} for pair in pairing.pair(asked)],

@@ -103,7 +103,8 @@ class SemAlign(Method, name="semalign"):
             attribution = method.attribution or GradientXActivation(site=self.site)
             scores = tuple(attribution.score(teacher, context.extract).tolist())
         if self.pairing.uses_similarity:
-            similarity = layer_similarity(teacher, student, context.extract, self.site)
+            site = self.pairing.similarity_site or self.site
+            similarity = layer_similarity(teacher, student, context.extract, site)
         pairs = method.pairing.pair(
             PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
         )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from jaxtyping import Float64
 from torch import Tensor
 
+from ..models import Site
 from ..strategy import Strategy
 
 
@@ -53,6 +54,11 @@ class Pairing(Strategy, abc.ABC, kind="pairing"):
 
     uses_attribution: ClassVar[bool] = False
     uses_similarity: ClassVar[bool] = False
+
+    @property
+    def similarity_site(self) -> Site | None:
+        """Where similarity is measured; None: at the site where states are aligned."""
+        return None
 
     @abc.abstractmethod
     def pair(self, context: PairingContext) -> list[Pair]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..errors import UserError
+from ..models import Site
 from .base import Pair, Pairing, PairingContext
 from .choice import Count, highest
 from .measured import similarity_of
@@ -20,6 +22,18 @@ class CKAArgmax(Pairing, name="cka_argmax"):
 
     count: Count = None
     """How many student layers: those with the most similar teacher layers; None: all."""
+
+    site: Site | None = None
+    """Where CKA is measured; None: where states are aligned. Contributions (mlp_out) tell layers apart better than
+    states (block_out), which carry everything below them."""
+
+    def __post_init__(self) -> None:
+        if self.site == "final":
+            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+
+    @property
+    def similarity_site(self) -> Site | None:
+        return self.site
 
     def pair(self, context: PairingContext) -> list[Pair]:
         similarity = similarity_of(context, self.name)

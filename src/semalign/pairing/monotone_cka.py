@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..models import Site
 from .base import Pair, Pairing, PairingContext
 from .choice import Count, highest
 from .measured import similarity_of
@@ -26,6 +27,18 @@ class MonotoneCKA(Pairing, name="monotone_cka"):
     """How many student layers: the most similar pairs of the path; None: all."""
     strict: bool = False
     """Each teacher layer at most once; needs a teacher at least as deep as the student."""
+
+    site: Site | None = None
+    """Where CKA is measured; None: where states are aligned. Contributions (mlp_out) tell layers apart better than
+    states (block_out), which carry everything below them."""
+
+    def __post_init__(self) -> None:
+        if self.site == "final":
+            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+
+    @property
+    def similarity_site(self) -> Site | None:
+        return self.site
 
     def pair(self, context: PairingContext) -> list[Pair]:
         if self.strict and context.n_teacher < context.n_student:

@@ -1,12 +1,15 @@
 """Pictures of `semalign attribute`: the ranking as bars, what ablation says beside it, and the two trainings."""
 
+from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..units import decimal, significant
 from .canvas import AMBER, BLUE, GREEN, INK, MUTED, Picture, panels, picture, plain, style
+
+SPREAD = 20  # how far the largest bar may stand above the median before the others are too small to see
 
 
 def pictures(found: dict[str, Any]) -> list[Picture]:
@@ -46,7 +49,14 @@ def _ablation(panel: Axes, ablation: list[dict[str, float]]) -> None:
     ends = [[i["value"] - i["low"] for i in ablation], [i["high"] - i["value"] for i in ablation]]
     panel.bar(range(len(values)), values, width=0.72, color=GREEN, yerr=ends, ecolor=INK, capsize=2)
     panel.axhline(0, color=MUTED, linewidth=0.8)
-    panel.set(ylabel="loss increase\n(nats a token)", title="layer skipped")
+    typical = median(map(abs, values))
+    stretched = 0 < SPREAD * typical < max(map(abs, values))
+    if stretched:
+        panel.set_yscale("symlog", linthresh=typical)
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+        panel.set_ylim(min(-typical / 2, *(item["low"] for item in ablation)), 2 * max(values))
+    scale = "; linear up to the median, logarithmic above" if stretched else ""
+    panel.set(ylabel="loss increase\n(nats a token)", title=f"layer skipped{scale}")
 
 
 def correlations(check: dict[str, Any]) -> Picture:
@@ -76,6 +86,7 @@ def trainings(part: dict[str, Any]) -> Picture:
     right.axvline(0, color=INK, linewidth=0.8)
     _rows(right, list(part["top_minus_bottom"]))
     right.set(xlabel="left of 0 the top layers are better", title="top − bottom")
+    right.locator_params(axis="x", nbins=5)
     words = "; ".join(f"{name} {decimal(item['value'])}" for name, item in bits.items())
     text = f"One training a side, on {part['layers']} of the student's layers; intervals are over validation rows."
     return picture("trainings", "Does training on the top layers pay", text, f"{words}.", figure)

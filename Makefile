@@ -35,7 +35,7 @@ pair: env
 # Three seeds of every ablation, about 40 minutes on two idle cores; a stopped one goes on with the same command.
 ABLATIONS ?= runs/ablations
 ablations: env
-	OMP_NUM_THREADS=1 $(BIN)/semalign sweep configs/ablations/embedded.yaml --axes configs/ablations/axes.yaml \
+	OMP_NUM_THREADS=1 $(BIN)/semalign sweep configs/ablations/embedded/base.yaml --axes configs/ablations/embedded/axes.yaml \
 		--seeds 3 --jobs 2 --out $(ABLATIONS)
 	$(BIN)/semalign compare $(ABLATIONS) --out $(ABLATIONS)-compare --title "Ablations on the embedded pair"
 	cp $(ABLATIONS)-compare/compare.md docs/results/ablations.md

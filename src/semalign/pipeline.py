@@ -56,6 +56,8 @@ class Work:
     rows: Rows
     folder: RunFolder
     reporter: Reporter
+    pages: bool
+    """Whether a person will look at this run by itself."""
 
 
 def run(
@@ -65,11 +67,14 @@ def run(
     overrides: Sequence[str] = (),
     reporter: Reporter | None = None,
     borrow: Path | None = None,
+    pages: bool = True,
 ) -> Path:
     """Run a configuration into a folder (`runs/<name>` by default) and return the folder.
 
     A folder that already holds this run is resumed: finished stages are not repeated. `borrow` is the folder of a run
     on the same rows and models whose scores of the untouched models (and whose adapted teacher) are taken over.
+    Without `pages` there is no report, no reconstruction curve in the record and no merged student (adapters are kept):
+    one of many runs in a sweep.
     Raises UserError for a user's mistake, before anything is written wherever that can be known before.
     """
     if isinstance(config, str | Path):
@@ -94,7 +99,7 @@ def run(
     write_json(folder / "environment.json", surroundings)
     started = time.time()
     try:
-        work = Work(config, rows, folder, reporter)
+        work = Work(config, rows, folder, reporter, pages)
         warnings = _before(work, student, teacher)
         adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
         context = MethodContext(
@@ -123,8 +128,11 @@ def run(
             warnings=warnings,
             environment=surroundings,
             started=started,
+            curves=pages,
         )
-        write_report(folder, record)
+        write_json(folder / "record.json", record)
+        if pages:
+            write_report(folder, record)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         with contextlib.suppress(UserError):  # a full disk must not hide what went wrong
@@ -203,7 +211,7 @@ def _train_and_score(
     _score(work, context.student, name)
     diagnosed = _diagnose(work, name, probe, context.student)
     folder = work.folder
-    if method is work.config.method and not folder.done("export"):
+    if work.pages and method is work.config.method and not folder.done("export"):
         with folder.stage("export"):
             save_adapter(adapter, folder / "adapter")
             save_plain(merge(adapter), context.student.tokenizer, folder / "student")
@@ -264,10 +272,9 @@ def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan
 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:
-    """record.json, summary.json, report.md and report.html."""
+    """summary.json, report.md and report.html."""
     from .report import summary
     from .report import write_report as write
 
-    write_json(folder / "record.json", record)
     write_json(folder / "summary.json", summary(record))
     write(folder.path)

@@ -42,6 +42,7 @@ def make_record(
     warnings: list[str],
     environment: dict[str, Any],
     started: float,
+    curves: bool,
 ) -> dict[str, Any]:
     """What record.json holds; its format is described in docs/run-folder.md."""
     names = ["student", *trained, "teacher", *(["teacher_adapted"] if adapted else [])]
@@ -49,7 +50,7 @@ def make_record(
     outcomes = {name: _outcomes(by_task) for name, by_task in scores.items()}
     reference = "teacher_adapted" if adapted else "teacher"
     main = trained[config.method.name]
-    basis = _basis(config, folder, context, main)
+    basis = _basis(config, folder, context, main, curves)
     costs = folder.costs()
     return {
         "name": config.name,
@@ -202,17 +203,20 @@ def _pairing(config: Run, context: MethodContext, main: Trained) -> dict[str, An
     }
 
 
-def _basis(config: Run, folder: RunFolder, context: MethodContext, main: Trained) -> dict[str, Any] | None:
-    """The map's quality, and the paper's Fig. 2 for both models with its controls."""
+def _basis(
+    config: Run, folder: RunFolder, context: MethodContext, main: Trained, curves: bool
+) -> dict[str, Any] | None:
+    """The map's quality, and where asked for the paper's Fig. 2 for both models with its controls."""
     if not main.plan.maps:
         return None
-    site = getattr(config.method, "site")  # noqa: B009 - only methods with a map get here
+    found = {"name": getattr(config.method, "basis").name, **main.plan.quality}  # noqa: B009 - only methods with a map
+    if not curves:
+        return {**found, "curves": []}
     stored = folder / "prepare" / "curves.json"
     if not folder.done("basis curves"):
         with folder.stage("basis curves"):
-            write_json(stored, _curves(context, site))
-    name = getattr(config.method, "basis").name  # noqa: B009
-    return {"name": name, **main.plan.quality, "curves": read_json(stored)}
+            write_json(stored, _curves(context, getattr(config.method, "site")))  # noqa: B009
+    return {**found, "curves": read_json(stored)}
 
 
 def _curves(context: MethodContext, site: Site) -> list[dict[str, Any]]:

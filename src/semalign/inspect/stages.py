@@ -22,7 +22,7 @@ from ..results import encode_rows
 def attribution_of(run: Run) -> Attribution:
     """What the run would use; for shrinking a teacher, and for methods without one, Gradient x Activation."""
     if isinstance(run.method, SemAlign):
-        return run.method.attribution or GradientXActivation(site=run.method.site)
+        return run.method.attribution or GradientXActivation()
     return GradientXActivation()
 
 

@@ -44,7 +44,8 @@ class SemAlign(Method, name="semalign"):
     label = "SemAlign"
 
     attribution: Attribution | None = None
-    """None: Gradient x Activation where the pairing asks for an attribution, nothing where it does not."""
+    """None: Gradient x Activation at the MLP outputs where the pairing asks for an attribution, whatever the site: at
+    block outputs it ranks layers against what skipping them costs (docs/attribution.md)."""
     pairing: Pairing = field(default_factory=Critical)
     basis: Basis = field(default_factory=CosineBasis)
     site: Site = "mlp_out"
@@ -100,7 +101,7 @@ class SemAlign(Method, name="semalign"):
         method = self.seeded(context.seed)
         scores = similarity = None
         if self.pairing.uses_attribution:
-            attribution = method.attribution or GradientXActivation(site=self.site)
+            attribution = method.attribution or GradientXActivation()
             scores = tuple(attribution.score(teacher, context.extract).tolist())
         if self.pairing.uses_similarity:
             site = self.pairing.similarity_site or self.site

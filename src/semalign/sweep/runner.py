@@ -75,7 +75,7 @@ def _run(pending: Sequence[Job], n_job: int) -> Iterator[tuple[Job, str]]:
 def run_job(job: Job) -> str:
     """Run it; '' where all went well, else the reason in one line."""
     try:
-        run(Run.make(job.config), job.folder, reporter=Reporter(quiet=True), borrow=job.base)
+        run(Run.make(job.config), job.folder, reporter=Reporter(quiet=True), borrow=job.base, pages=False)
     except UserError as error:
         return str(error)
     except Exception as error:  # one bad run must not end the others; its folder keeps the status

@@ -131,8 +131,9 @@ def test_a_run_of_a_sweep_is_the_run_alone(swept, config, tmp_path):
     alone = pipeline.run(config, tmp_path / "alone", overrides=settings, reporter=Reporter(quiet=True))
     ours, theirs = (read_json(run / "record.json") for run in (swept / "method.pairing=depth" / "seed-1", alone))
     assert ours["scores"] == theirs["scores"]
-    model = "student/model.safetensors"
-    assert (swept / "method.pairing=depth" / "seed-1" / model).read_bytes() == (alone / model).read_bytes()
+    adapter = "train/semalign/adapter/adapter_model.safetensors"
+    assert (swept / "method.pairing=depth" / "seed-1" / adapter).read_bytes() == (alone / adapter).read_bytes()
+    assert not (swept / "method.pairing=depth" / "seed-1" / "report.html").exists()  # pages are for single runs
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ format: env
 pair: env
 	$(BIN)/python pairs/build.py --force
 
-# Three seeds of every ablation, about 40 minutes on two idle cores; a stopped one goes on with the same command.
+# Three seeds of every ablation, about 18 minutes on two idle cores; a stopped one goes on with the same command.
 ABLATIONS ?= runs/ablations
 ablations: env
 	OMP_NUM_THREADS=1 $(BIN)/semalign sweep configs/ablations/embedded/base.yaml --axes configs/ablations/embedded/axes.yaml \

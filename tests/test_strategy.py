@@ -13,6 +13,9 @@ from semalign.strategy import KINDS, PACKAGES, Strategy, available, build, summa
 REQUIRED = {("pairing", "manual"): {"pairs": [[0, 2], [3, 1]]}}
 """Arguments of the strategies that cannot be built from their name alone."""
 
+BOUND = {("method", "semalign"): {"norm"}}
+"""Fields that have an effect only beside a value of another field, and are refused without it."""
+
 EVERY = [(kind, name) for kind in KINDS for name in available(kind)]
 
 
@@ -34,7 +37,8 @@ def line_of(kind, given, where=""):
 def test_an_unknown_kind_is_refused_with_the_nearest():
     with pytest.raises(UserError) as caught:
         available("pairings")
-    expected = "unknown kind 'pairings'. Did you mean 'pairing'? There are: attribution, basis, loss, method, pairing"
+    there = "attribution, basis, loss, method, pairing, schedule"
+    expected = f"unknown kind 'pairings'. Did you mean 'pairing'? There are: {there}"
     assert str(caught.value) == expected
 
 
@@ -195,7 +199,8 @@ def other(annotation, value):
 def changed(strategy):
     """The strategy with every plain field moved off its default."""
     hints = typing.get_type_hints(type(strategy))
-    changes = {field.name: other(hints[field.name], getattr(strategy, field.name)) for field in fields(strategy)}
+    free = [field for field in fields(strategy) if field.name not in BOUND.get((strategy.kind, strategy.name), ())]
+    changes = {field.name: other(hints[field.name], getattr(strategy, field.name)) for field in free}
     return strategy.replace(**{name: value for name, value in changes.items() if value is not None})
 
 

@@ -6,19 +6,19 @@ from typing import Any
 
 from rich.table import Table
 
-from ..artifacts import whole_folder, write_json
 from ..config import Run
 from ..evaluation.statistics import LEVEL
 from ..progress import Reporter
-from ..report import SheetTable, write_sheet
+from ..report import SheetTable
 from ..report.units import decimal, seconds, significant, span
 from .measure_attribution import check as check_attributions
 from .measure_attribution import measure, order, subject
-from .out import check_fresh
+from .sheets import check_fresh, terminal, write_found
 from .stages import tasks_of
 from .train_attributed import compare_ends, refuse
 
 BAR, SHORT_BAR = 24, 12  # characters: the table fits 80 columns, the second with the ablation beside it
+LEFT = ("attribution", "task", "")
 
 
 def attribution_tables(
@@ -36,17 +36,8 @@ def attribution_tables(
     if train:
         found["training"] = compare_ends(run, found["scores"], reporter)
     tables = [ranking(found), *([foretelling(found)] if check else []), *([ends(found)] if train else [])]
-    if out is not None:
-        with whole_folder(out) as folder:
-            write_json(folder / "attribution.json", found)
-            write_sheet(
-                folder / "attribution.html",
-                title="Layer attribution",
-                lead=lead(found),
-                tables=tables,
-                pictures=_pictures(found),
-            )
-    return [_terminal(table) for table in tables]
+    write_found(out, "attribution", found, title="Layer attribution", lead=lead, tables=tables)
+    return [terminal(table, LEFT, overflow="fold") for table in tables]
 
 
 def lead(found: dict[str, Any]) -> list[str]:
@@ -144,23 +135,3 @@ def ends(found: dict[str, Any]) -> SheetTable:
 
 def _span(item: dict[str, float] | None, digits: int = 3) -> str:
     return span(decimal(item["low"], digits), decimal(item["high"], digits)) if item else ""
-
-
-def _terminal(sheet: SheetTable) -> Table:
-    table = Table(title=sheet.title, title_justify="left")
-    for column in sheet.columns:
-        table.add_column(column, justify="left" if column in ("attribution", "task", "") else "right", overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*row)
-    return table
-
-
-def _pictures(found: dict[str, Any]) -> Any:
-    """None where matplotlib, which the extra `semalign[report]` installs, is missing."""
-    try:
-        from ..report.plots.attribution_sheet import pictures
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        return None
-    return pictures(found)

@@ -6,12 +6,11 @@ from typing import Any
 
 from rich.table import Table
 
-from ..artifacts import whole_folder, write_json
 from ..config import Run
-from ..report import SheetTable, write_sheet
+from ..report import SheetTable
 from ..report.units import decimal, significant
 from .measure_basis import measure
-from .out import check_fresh
+from .sheets import check_fresh, layer_mix, terminal, write_found
 
 PAIR_COLUMNS = {
     "explained_variance": "explained",
@@ -31,17 +30,8 @@ def basis_tables(config: Path, overrides: Sequence[str], out: Path | None) -> li
     check_fresh(out)
     found = measure(Run.read(config, overrides))
     tables = sheet_tables(found)
-    if out is not None:
-        with whole_folder(out) as folder:
-            write_json(folder / "basis.json", found)
-            write_sheet(
-                folder / "basis.html",
-                title="Semantic maps",
-                lead=lead(found),
-                tables=tables,
-                pictures=_pictures(found),
-            )
-    return [_terminal(table) for table in tables]
+    write_found(out, "basis", found, title="Semantic maps", lead=lead, tables=tables)
+    return [terminal(table, (table.columns[0], "recovers")) for table in tables]
 
 
 def lead(found: dict[str, Any]) -> list[str]:
@@ -64,7 +54,7 @@ def sheet_tables(found: dict[str, Any]) -> list[SheetTable]:
     """The map in use at the final state, pair by pair, reconstruction by layer, and all maps side by side."""
     final = [(name, significant(value)) for name, value in found["final"].items()]
     pairs = [
-        (str(pair["student"]), _teachers(pair["teacher"]), *(decimal(pair[name]) for name in PAIR_COLUMNS))
+        (str(pair["student"]), layer_mix(pair["teacher"]), *(decimal(pair[name]) for name in PAIR_COLUMNS))
         for pair in found["pairs"]
     ]
     return [
@@ -73,10 +63,6 @@ def sheet_tables(found: dict[str, Any]) -> list[SheetTable]:
         *(_reconstruction(side, curves) for side, curves in found["reconstruction"].items()),
         _comparison(found["maps"]),
     ]
-
-
-def _teachers(teacher: Sequence[dict[str, Any]]) -> str:
-    return " + ".join(f"{t['weight']:.2g} x {t['layer']}" if t["weight"] < 1 else str(t["layer"]) for t in teacher)
 
 
 def _reconstruction(side: str, curves: dict[str, list[float]]) -> SheetTable:
@@ -91,23 +77,3 @@ def _comparison(maps: Sequence[dict[str, Any]]) -> SheetTable:
         (row["basis"], *(decimal(row.get(name)) for name in names), row["refused"] or row["recovers"]) for row in maps
     ]
     return SheetTable("every map on this pair (means over pairs)", ("map", *names.values(), "recovers"), rows)
-
-
-def _terminal(sheet: SheetTable) -> Table:
-    table = Table(title=sheet.title, title_justify="left")
-    for place, column in enumerate(sheet.columns):
-        table.add_column(column, justify="left" if place == 0 or column == "recovers" else "right")
-    for row in sheet.rows:
-        table.add_row(*row)
-    return table
-
-
-def _pictures(found: dict[str, Any]) -> Any:
-    """None where matplotlib, which the extra `semalign[report]` installs, is missing."""
-    try:
-        from ..report.plots.basis_sheet import pictures
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        return None
-    return pictures(found)

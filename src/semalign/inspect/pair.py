@@ -6,12 +6,13 @@ from typing import Any
 
 from rich.table import Table
 
-from ..artifacts import whole_folder, write_json
 from ..config import Run
-from ..report import SheetTable, write_sheet
+from ..report import SheetTable
 from ..report.units import decimal
 from .measure_pairing import measure
-from .out import check_fresh
+from .sheets import check_fresh, layer_mix, terminal, write_found
+
+LEFT = ("pairing", "reason", "uses")
 
 
 def pairing_tables(config: Path, overrides: Sequence[str], out: Path | None) -> list[Table]:
@@ -19,17 +20,8 @@ def pairing_tables(config: Path, overrides: Sequence[str], out: Path | None) -> 
     check_fresh(out)
     found = measure(Run.read(config, overrides))
     tables = [pairs_table(found), comparison(found)]
-    if out is not None:
-        with whole_folder(out) as folder:
-            write_json(folder / "pairing.json", found)
-            write_sheet(
-                folder / "pairing.html",
-                title="Layer pairing",
-                lead=lead(found),
-                tables=tables,
-                pictures=_pictures(found),
-            )
-    return [_terminal(table) for table in tables]
+    write_found(out, "pairing", found, title="Layer pairing", lead=lead, tables=tables)
+    return [terminal(table, LEFT) for table in tables]
 
 
 def lead(found: dict[str, Any]) -> list[str]:
@@ -53,7 +45,7 @@ def lead(found: dict[str, Any]) -> list[str]:
 def pairs_table(found: dict[str, Any]) -> SheetTable:
     """The pairs of the configuration's pairing."""
     rows = [
-        (str(pair["student"]), _layers(pair["teacher"]), decimal(pair["cka"]), pair["reason"])
+        (str(pair["student"]), layer_mix(pair["teacher"]), decimal(pair["cka"]), pair["reason"])
         for pair in found["pairs"]
     ]
     return SheetTable(f"pairing: {found['pairing']}", ("student layer", "teacher layer", "CKA", "reason"), rows)
@@ -70,26 +62,3 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
         return (row["pairing"], *("–",) * 5, row["refused"])
     numbers = (str(len(row["pairs"])), str(row["n_teacher"]), "yes" if row["in_order"] else "no")
     return (row["pairing"], *numbers, decimal(row["mean_cka"]), decimal(row["lowest_cka"]), ", ".join(row["uses"]))
-
-
-def _layers(teacher: list[dict[str, Any]]) -> str:
-    parts = [(item["layer"], item["weight"]) for item in teacher]
-    return " + ".join(f"{weight:.2g} x {layer}" if weight < 1 else str(layer) for layer, weight in parts)
-
-
-def _terminal(sheet: SheetTable) -> Table:
-    table = Table(title=sheet.title, title_justify="left")
-    for column in sheet.columns:
-        table.add_column(column, justify="left" if column in ("pairing", "reason", "uses") else "right")
-    for row in sheet.rows:
-        table.add_row(*row)
-    return table
-
-
-def _pictures(found: dict[str, Any]) -> Any:
-    """None where matplotlib, which the extra `semalign[report]` installs, is missing."""
-    try:
-        from ..report.plots.pairing_sheet import pictures
-    except ModuleNotFoundError:
-        return None
-    return pictures(found)

@@ -96,20 +96,14 @@ def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
 
 def _outcomes(scores: Mapping[str, TaskScore]) -> dict[str, list[float]]:
     """One number in [0, 1] a row, higher is better: the scorer's outcome, or the gold answer's probability a byte."""
-    return {task: _row_values(score) for task, score in scores.items()}
-
-
-def _row_values(score: TaskScore) -> list[float]:
-    if score.score is not None:
-        return list(score.outcomes)
-    return [2 ** (-bits / n_byte) for bits, n_byte in zip(score.row_bits, score.row_bytes, strict=True)]
+    return {task: score.values for task, score in scores.items()}
 
 
 def _score(score: TaskScore, seed: int) -> dict[str, Any]:
-    interval = bootstrap_interval(_row_values(score), seed=seed, task=score.task)
+    interval = bootstrap_interval(score.values, seed=seed, task=score.task)
     bits = bits_interval(score.row_bits, score.row_bytes, seed=seed, task=score.task)
     return {
-        "metric": score.metric if score.score is not None else "byte_probability",
+        "metric": score.measured,
         "score": interval.value,
         "low": interval.low,
         "high": interval.high,
@@ -122,9 +116,8 @@ def _score(score: TaskScore, seed: int) -> dict[str, Any]:
 
 
 def _task(name: str, rows: Rows, scores: Mapping[str, TaskScore]) -> dict[str, Any]:
-    metric = scores[name].metric if scores[name].score is not None else "byte_probability"
     splits = {split: counts(examples[name]) for split, examples in rows.examples.items() if name in examples}
-    return {"name": name, "metric": metric, "rows": splits}
+    return {"name": name, "metric": scores[name].measured, "rows": splits}
 
 
 def _models(config: Run, trained: Mapping[str, Trained], adapted: Trained | None) -> list[dict[str, Any]]:

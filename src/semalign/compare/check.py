@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UserError
-from .measured import Measured, metric
+from .measured import Measured
 
 BUDGET = {"steps": "steps", "train_tokens": "train tokens"}
 
@@ -19,7 +19,7 @@ def check_same(measured: Sequence[Measured]) -> None:
             _compare(f"the {part}", first, run, first.whole[part]["model"], run.whole[part]["model"])
         _compare("tasks", first, run, list(first.scores), list(run.scores))
         for task, score in run.scores.items():
-            _compare(f"metrics of {task}", first, run, metric(first.scores[task]), metric(score))
+            _compare(f"metrics of {task}", first, run, first.scores[task].measured, score.measured)
             for part in ("split", "template"):
                 there, here = (scores[task].protocol.get(part) for scores in (first.scores, run.scores))
                 _compare(f"{part} of {task}", first, run, there, here)

@@ -8,7 +8,7 @@ from typing import Any
 from ..artifacts import read_json
 from ..errors import UserError
 from .check import check_budget, check_same
-from .measured import ADAPTED, Measured, metric, read_run
+from .measured import ADAPTED, Measured, read_run
 from .names import name_runs
 
 BASE = "base"
@@ -76,7 +76,7 @@ def collect(folders: Sequence[str | Path]) -> Collection:
     notes += check_budget([run for group in groups.values() for run in group.runs.values()])
     return Collection(
         groups=groups,
-        metrics={task: metric(score) for task, score in measured[0].scores.items()},
+        metrics={task: score.measured for task, score in measured[0].scores.items()},
         reference=measured[0].reference,
         base=base,
         config=(groups[base].first if base else measured[0]).whole,

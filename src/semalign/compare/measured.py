@@ -12,7 +12,6 @@ import yaml
 from ..artifacts import read_json
 from ..evaluation import TaskScore
 
-LIKELIHOOD = "byte_probability"
 ADAPTED = "teacher_adapted"
 # What decides the numbers of a model, by its role; `method` is the model's own.
 DECIDES = {
@@ -51,17 +50,13 @@ class Measured:
     def values(self) -> dict[str, np.ndarray]:
         """By task, one number in [0, 1] a row, higher is better: the scorer's outcome, or the gold answer's
         probability a byte where there is none."""
-        return {task: _values(score) for task, score in self.scores.items()}
+        return {task: np.asarray(score.values) for task, score in self.scores.items()}
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """What of the run's configuration decides the numbers of this model, beside the seed."""
         parts = {**self.whole, "method": self.method}
         return {part: parts[part] for part in DECIDES[self.key if self.key == ADAPTED else self.role]}
-
-
-def metric(score: TaskScore) -> str:
-    return score.metric if score.score is not None else LIKELIHOOD
 
 
 def read_run(folder: Path) -> list[Measured]:
@@ -99,9 +94,3 @@ def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any
         "peak_bytes": max((cost["peak_bytes"] for cost in costs), default=0),
         **{fact: model[fact] for fact in ("trainable", "steps", "train_tokens")},
     }
-
-
-def _values(score: TaskScore) -> np.ndarray:
-    if score.score is not None:
-        return np.asarray(score.outcomes, dtype=np.float64)
-    return 2.0 ** (-np.asarray(score.row_bits) / np.asarray(score.row_bytes))

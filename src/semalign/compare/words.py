@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..evaluation.scores import LIKELIHOOD
 from ..report.units import percent, points
 
 Result = Mapping[str, Any]
-LIKELIHOOD = "byte_probability"
 
 
 def difference(result: Result, a: str, b: str | None, task: str = "mean") -> Mapping[str, Any] | None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from semalign.artifacts import read_json, write_json
 
+LIKELIHOOD = "byte_probability"
+"""What is measured of a task without a score: the gold answer's probability a byte."""
+
 
 @dataclass(frozen=True)
 class TaskScore:
@@ -29,6 +32,18 @@ class TaskScore:
     protocol: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     reason: str | None = None
+
+    @property
+    def measured(self) -> str:
+        """What `values` are: the metric, or `byte_probability` where there is no score."""
+        return self.metric if self.score is not None else LIKELIHOOD
+
+    @property
+    def values(self) -> list[float]:
+        """One number in [0, 1] a row, higher is better: the outcome, or the gold answer's probability a byte."""
+        if self.score is not None:
+            return list(self.outcomes)
+        return [2 ** (-bits / size) for bits, size in zip(self.row_bits, self.row_bytes, strict=True)]
 
     def save(self, folder: Path) -> Path:
         """Write folder/<task>.json, whole or not at all."""

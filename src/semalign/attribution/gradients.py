@@ -12,8 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..data import Batch
-from ..errors import UserError
-from ..models import LanguageModel, Point, Site
+from ..models import LanguageModel, Point, Site, check_layer_site
 from .base import Attribution, fixed_weights
 
 Aggregation = Literal["absolute", "signed", "l2"]
@@ -34,8 +33,7 @@ class GradientAttribution(Attribution, abc.ABC):
     """Score a layer by this share of its units alone, those with the highest scores in size; None: by all of them."""
 
     def __post_init__(self) -> None:
-        if self.site == "final":
-            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+        check_layer_site(self.site)
 
     @abc.abstractmethod
     def products(self, model: LanguageModel, batch: Batch) -> Iterator[Float[Tensor, "b pos d"]]:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..models import check_layer_site
 
 if TYPE_CHECKING:
     from .semalign import SemAlign
@@ -20,8 +21,7 @@ def refuse_without_effect(method: "SemAlign") -> None:
 def _layers(method: "SemAlign") -> None:
     if method.attribution is not None and not method.pairing.uses_attribution:
         raise UserError(f"pairing '{method.pairing.name}' does not look at an attribution; leave 'attribution' out")
-    if method.site == "final":
-        raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+    check_layer_site(method.site)
     if method.loss.target == "teacher_logits" and method.site != "block_out":
         raise UserError(
             f"loss '{method.loss.name}' reads a layer through the final norm and the head, and only the state after a "

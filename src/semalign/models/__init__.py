@@ -8,7 +8,7 @@ from .adapters import lora, lora_targets, merge, train_only, unload
 from .discover import assemble
 from .family import Family, families
 from .language_model import LanguageModel
-from .listen import FINAL, Point, Site, listen, silence
+from .listen import FINAL, Point, Site, check_layer_site, listen, silence
 from .load import load
 from .partial import states_of
 from .save import save_plain
@@ -23,6 +23,7 @@ __all__ = [
     "Point",
     "Site",
     "assemble",
+    "check_layer_site",
     "check_tokenizers",
     "families",
     "listen",

@@ -53,6 +53,12 @@ def silence(model: LanguageModel, points: Iterable[Point]) -> Iterator[None]:
         yield
 
 
+def check_layer_site(site: Site) -> None:
+    """Refuse the site that belongs to no layer."""
+    if site == "final":
+        raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+
+
 def check_layers(layers: Sequence[int], n_layer: int, where: str) -> None:
     """Refuse layer indices that the model does not have."""
     wrong = [layer for layer in layers if not 0 <= layer < n_layer]

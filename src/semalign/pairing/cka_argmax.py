@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-from ..errors import UserError
-from ..models import Site
-from .base import Pair, Pairing, PairingContext
-from .choice import Count, highest
-from .measured import similarity_of
+from .base import Pair, PairingContext
+from .choice import highest
+from .measured import BySimilarity, similarity_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class CKAArgmax(Pairing, name="cka_argmax"):
+class CKAArgmax(BySimilarity, name="cka_argmax"):
     """Every student layer follows the teacher layer whose states are most like its own (linear CKA), in any order.
 
     No pairing has a higher mean CKA. Several student layers may follow one teacher layer, and depth may run backwards.
@@ -18,22 +16,6 @@ class CKAArgmax(Pairing, name="cka_argmax"):
     """
 
     source = "CKA: Kornblith et al. 2019, arXiv:1905.00414; arg-max over layers: control of monotone_cka"
-    uses_similarity = True
-
-    count: Count = None
-    """How many student layers: those with the most similar teacher layers; None: all."""
-
-    site: Site | None = None
-    """Where CKA is measured; None: where states are aligned. Contributions (mlp_out) tell layers apart better than
-    states (block_out), which carry everything below them."""
-
-    def __post_init__(self) -> None:
-        if self.site == "final":
-            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
-
-    @property
-    def similarity_site(self) -> Site | None:
-        return self.site
 
     def pair(self, context: PairingContext) -> list[Pair]:
         similarity = similarity_of(context, self.name)

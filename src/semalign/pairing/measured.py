@@ -1,9 +1,34 @@
 """What was measured on the layers, checked, as plain numbers for the pairings that go by it."""
 
+from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar
 
 from ..errors import UserError
-from .base import PairingContext
+from ..models import Site, check_layer_site
+from .base import Pairing, PairingContext
+from .choice import Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class BySimilarity(Pairing):
+    """A pairing that goes by the CKA of the two models' layers."""
+
+    uses_similarity: ClassVar[bool] = True
+
+    count: Count = None
+    """How many student layers: those whose pairs are most similar; None: all."""
+    site: Site | None = None
+    """Where CKA is measured; None: where states are aligned. Contributions (mlp_out) tell layers apart better than
+    states (block_out), which carry everything below them."""
+
+    def __post_init__(self) -> None:
+        if self.site is not None:
+            check_layer_site(self.site)
+
+    @property
+    def similarity_site(self) -> Site | None:
+        return self.site
 
 
 def scores_of(context: PairingContext, name: str) -> list[float]:

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 
 from ..errors import UserError
-from ..models import Site
-from .base import Pair, Pairing, PairingContext
-from .choice import Count, highest
-from .measured import similarity_of
+from .base import Pair, PairingContext
+from .choice import highest
+from .measured import BySimilarity, similarity_of
 
 NEVER = float("-inf")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonotoneCKA(Pairing, name="monotone_cka"):
+class MonotoneCKA(BySimilarity, name="monotone_cka"):
     """One teacher layer for each student layer, never shallower than the one before, with the highest summed CKA.
 
     Exact, by dynamic programming in L_S L_T steps. Of equally good paths the one with the shallowest last layer is
@@ -21,24 +20,9 @@ class MonotoneCKA(Pairing, name="monotone_cka"):
     """
 
     source = "CKA: Kornblith et al. 2019, arXiv:1905.00414; monotone path: Sakoe and Chiba 1978, IEEE TASSP 26(1)"
-    uses_similarity = True
 
-    count: Count = None
-    """How many student layers: the most similar pairs of the path; None: all."""
     strict: bool = False
     """Each teacher layer at most once; needs a teacher at least as deep as the student."""
-
-    site: Site | None = None
-    """Where CKA is measured; None: where states are aligned. Contributions (mlp_out) tell layers apart better than
-    states (block_out), which carry everything below them."""
-
-    def __post_init__(self) -> None:
-        if self.site == "final":
-            raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
-
-    @property
-    def similarity_site(self) -> Site | None:
-        return self.site
 
     def pair(self, context: PairingContext) -> list[Pair]:
         if self.strict and context.n_teacher < context.n_student:

@@ -9,8 +9,7 @@ from torch import Tensor
 from ..data import Batch
 from ..errors import UserError
 from ..linalg.cka import CrossCKA
-from ..models import LanguageModel, Point, Site
-from ..models.partial import states_of
+from ..models import LanguageModel, Point, Site, check_layer_site, states_of
 
 LIMIT = 2048  # positions: CKA costs n squared; 30 layers of 576 against 24 take 4 s beside the two forward passes
 
@@ -26,8 +25,7 @@ def layer_similarity(
     order within a row still tells layers apart. Raises UserError where the site belongs to no layer or states are not
     finite.
     """
-    if site == "final":
-        raise UserError("site 'final' belongs to no layer; choose mlp_out, attn_out, block_delta or block_out")
+    check_layer_site(site)
     similarity = CrossCKA()
     for batch, place in zip(batches, spread([batch.mask for batch in batches], LIMIT), strict=True):
         if place.any():

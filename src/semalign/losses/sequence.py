@@ -1,5 +1,6 @@
 """Losses that look at how the states of one sequence lie to each other: what they share."""
 
+import abc
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -41,11 +42,11 @@ class SequenceLoss(Loss):
         targets, _ = answer_states(target[enough], mask[enough])
         return self.distances(centred(states, keep), centred(targets, keep), keep).sum()
 
+    @abc.abstractmethod
     def distances(
         self, h: Float[Tensor, "b n d"], target: Float[Tensor, "b n d_t"], keep: Bool[Tensor, "b n"]
     ) -> Float[Tensor, " b"]:
         """One number a sequence, from centred states that are 0 where `keep` is False."""
-        raise NotImplementedError
 
 
 def answer_states(

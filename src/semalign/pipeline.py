@@ -28,7 +28,6 @@ from .models import (
     unload,
 )
 from .prepare import (
-    EXTRACT_BATCH,
     calibration_batches,
     check_models,
     extract_batches,
@@ -106,8 +105,8 @@ def run(
             teacher=teacher,
             student=student,
             tokens=tokens,
-            extract=extract_batches(rows, EXTRACT_BATCH, student),
-            calibration=calibration_batches(rows, EXTRACT_BATCH, student),
+            extract=extract_batches(rows, student),
+            calibration=calibration_batches(rows, student),
             seed=config.seed,
         )
         probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None

@@ -7,7 +7,7 @@ import torch
 
 from .artifacts import key
 from .config import Run
-from .data import Batch, Task, batches, padding_token
+from .data import Batch, Example, Task, batches, padding_token
 from .errors import UserError
 from .models import LanguageModel, check_tokenizers, load, lora_targets
 from .results import Rows
@@ -72,12 +72,16 @@ def input_keys(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> di
     return inputs
 
 
-def extract_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
+def extract_batches(rows: Rows, model: LanguageModel) -> list[Batch]:
     """The few rows that attribution and map quality look at."""
-    return [batch.to(model.device) for batch in batches(rows.split("extract"), size, padding_token(model.tokenizer))]
+    return small_batches(rows.split("extract"), model)
 
 
-def calibration_batches(rows: Rows, size: int, model: LanguageModel) -> list[Batch]:
+def calibration_batches(rows: Rows, model: LanguageModel) -> list[Batch]:
     """The rows that maps are fitted on: `align` rows, or the training rows where a run has none."""
-    examples = rows.split("align") or rows.split("train")
-    return [batch.to(model.device) for batch in batches(examples, size, padding_token(model.tokenizer))]
+    return small_batches(rows.split("align") or rows.split("train"), model)
+
+
+def small_batches(examples: Sequence[Example], model: LanguageModel) -> list[Batch]:
+    """Rows in their order, few at a time, on the model's device."""
+    return [batch.to(model.device) for batch in batches(examples, EXTRACT_BATCH, padding_token(model.tokenizer))]

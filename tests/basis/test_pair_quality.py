@@ -115,11 +115,11 @@ def test_explained_variance_has_its_known_limits():
 def test_the_final_map_of_states_is_fitted_where_the_head_reads():
     turn = rotation(28, 24)
     context = context_of(*twins(turn))
-    fitted = final_map(Procrustes(), context)
+    fitted = final_map(Procrustes(), {}, context)
     h = torch.randn(5, 24, dtype=torch.float64)
     root = (28 / 24) ** 0.5  # normed states of a wider stream are longer
     torch.testing.assert_close(fitted(h), root * h @ turn.T, rtol=0, atol=1e-4)
     found = agreement(fitted, context.teacher, context.student, context.tokens, context.batches)
     assert found["agreement_top1"] == 1.0
-    vocabulary = final_map(Logit(), context)
+    vocabulary = final_map(Logit(), Logit().fit_pairs(context), context)
     assert torch.equal(vocabulary.matrix, Logit().fit(*context.vocabularies()).matrix)

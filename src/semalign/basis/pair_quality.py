@@ -22,8 +22,10 @@ READ = 256
 BLOCK = 128  # positions whose logits are held at once: 78 MB in float32 for a vocabulary of 152,000
 
 
-def final_map(basis: Basis, context: MapContext) -> SemanticMap:
-    """The map of the state that the head reads; for maps of states, one that is fitted there."""
+def final_map(basis: Basis, maps: Mapping[int, SemanticMap], context: MapContext) -> SemanticMap:
+    """The map of the state that the head reads: the one all pairs share, or for maps of states one fitted there."""
+    if not basis.uses_states:
+        return next(iter(maps.values()))
     return basis.fit_pairs(dataclasses.replace(context, site="final", pairs={-1: ((-1, 1.0),)}))[-1]
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from ..attribution import Attribution
 from ..attribution.occlusion import Occlusion
 from ..config import Run
-from ..data import Batch, Example, batches, padding_token
+from ..data import Batch, Example
 from ..errors import UserError
 from ..evaluation.statistics import Interval
 from ..models import LanguageModel
-from ..prepare import EXTRACT_BATCH, load_model, pick_device
+from ..prepare import load_model, pick_device, small_batches
 from ..progress import Reporter
 from ..results import encode_rows
 from ..strategy import available
@@ -34,7 +34,7 @@ class Subject:
     """Where the ablated rows come from, in words."""
 
     def batches(self, rows: Sequence[Example]) -> list[Batch]:
-        return [b.to(self.teacher.device) for b in batches(rows, EXTRACT_BATCH, padding_token(self.teacher.tokenizer))]
+        return small_batches(rows, self.teacher)
 
 
 def subject(run: Run, *, check: bool) -> Subject:

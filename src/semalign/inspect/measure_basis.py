@@ -47,7 +47,7 @@ def measure(run: Run) -> dict[str, Any]:
         "basis": label(basis),
         "rows": {"fitted": _n_row(context.calibration), "measured": _n_row(context.extract)},
         "tokens": len(context.tokens),
-        "final": _final(final_map(basis, fitting), context),
+        "final": _final(final_map(basis, plan.maps, fitting), context),
         "pairs": _pairs(plan.pairs, plan.maps, pair_quality(plan.maps, held, keeps_norm=basis.keeps_norm)),
         "reconstruction": _curves(basis, context, fitting),
         "maps": [_row(other, fitting, held, context) for other in (basis, *others)],
@@ -104,7 +104,8 @@ def _curves(basis: Basis, context: MethodContext, fitting: MapContext) -> dict[s
 def _row(basis: Basis, fitting: MapContext, held: MapContext, context: MethodContext) -> dict[str, Any]:
     """A line of the table over all maps: means over pairs, or why this map cannot be had."""
     try:
-        maps, final = basis.fit_pairs(fitting), final_map(basis, fitting)
+        maps = basis.fit_pairs(fitting)
+        final = final_map(basis, maps, fitting)
     except UserError as error:
         return {"basis": label(basis), "refused": str(error)}
     quality = list(pair_quality(maps, held, keeps_norm=basis.keeps_norm).values())

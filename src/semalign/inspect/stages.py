@@ -9,7 +9,6 @@ from ..methods import MethodContext, Plan
 from ..methods.semalign import SemAlign
 from ..models import LanguageModel, shared_tokens
 from ..prepare import (
-    EXTRACT_BATCH,
     calibration_batches,
     check_models,
     extract_batches,
@@ -29,7 +28,7 @@ def attribution_of(run: Run) -> Attribution:
 def teacher_rows(run: Run) -> tuple[LanguageModel, list[Batch]]:
     """The teacher and its extract rows."""
     teacher = load_model(run, run.teacher, pick_device(run.device))
-    return teacher, extract_batches(encode_rows(run, tasks_of(run), teacher), EXTRACT_BATCH, teacher)
+    return teacher, extract_batches(encode_rows(run, tasks_of(run), teacher), teacher)
 
 
 def context_of(run: Run) -> MethodContext:
@@ -42,8 +41,8 @@ def context_of(run: Run) -> MethodContext:
         teacher=teacher,
         student=student,
         tokens=shared_tokens(teacher, student),
-        extract=extract_batches(rows, EXTRACT_BATCH, teacher),
-        calibration=calibration_batches(rows, EXTRACT_BATCH, teacher),
+        extract=extract_batches(rows, teacher),
+        calibration=calibration_batches(rows, teacher),
         seed=run.seed,
     )
 

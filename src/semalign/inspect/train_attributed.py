@@ -1,6 +1,5 @@
 """Does training on the highest ranked layers beat training on the lowest ranked ones? Two trainings, one budget."""
 
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ..errors import UserError
 from ..methods import MethodContext, Plan
 from ..models import LanguageModel, lora, unload
 from ..pairing.critical import Critical
+from ..prepare import n_step
 from ..progress import Reporter
 from ..results import Rows, encode_rows
 from ..training import train
@@ -103,7 +103,7 @@ class _Work:
         """Train adapters on a plan's layers, measure, and take them off again."""
         options, seed, student = self.run.training, self.run.seed, self.context.student
         examples = self.rows.split("train")
-        n_step = math.ceil(len(examples) / options.batch_size) * options.epochs
+        total = n_step(self.run, self.tasks)
         adapter = lora(student, plan.layers, seed=seed, **options.lora.model_dump())
         try:
             with tempfile.TemporaryDirectory() as folder, self.reporter.stage(f"training the {side} layers") as advance:
@@ -114,7 +114,7 @@ class _Work:
                     pad_id=padding_token(student.tokenizer),
                     seed=seed,
                     folder=Path(folder),
-                    advance=lambda done: advance(done, n_step),
+                    advance=lambda done: advance(done, total),
                 )
             bits = self.bits(f"the student trained on the {side} layers")
         finally:

@@ -7,6 +7,7 @@ from ..losses import Loss
 from ..losses.kl import ForwardKL
 from .base import Method, MethodContext, Plan
 from .positions import Positions
+from .refuse import refuse_twice
 from .step import Stage, Step
 from .teacher import OnlineTeacher
 
@@ -28,9 +29,7 @@ class LogitKD(Method, name="logit_kd"):
     """Where the teacher is followed: at the answer tokens, or at all tokens."""
 
     def __post_init__(self) -> None:
-        names = [output.name for output in self.outputs]
-        if len(set(names)) < len(names):
-            raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
+        refuse_twice(self.outputs)
         if not any(output.target == "teacher_logits" for output in self.outputs):
             raise UserError("'outputs' holds no loss that looks at the teacher; add one of kl, reverse_kl, skew_kl")
         states = [output.name for output in self.outputs if output.target == "state"]

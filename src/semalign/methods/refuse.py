@@ -1,8 +1,10 @@
 """Options of SemAlign that contradict each other, or that have no effect beside the others: each one line."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..losses import Loss
 from ..models import check_layer_site
 
 if TYPE_CHECKING:
@@ -16,6 +18,13 @@ def refuse_without_effect(method: "SemAlign") -> None:
     _lengths(method)
     if method.balance and not method.outputs:
         raise UserError("'balance' has no effect on a single term; name an output under 'outputs', or leave it out")
+
+
+def refuse_twice(outputs: Sequence[Loss]) -> None:
+    """Terms are told apart by their names, so each loss may stand once."""
+    names = [output.name for output in outputs]
+    if len(set(names)) < len(names):
+        raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
 
 
 def _layers(method: "SemAlign") -> None:
@@ -37,9 +46,7 @@ def _targets(method: "SemAlign") -> None:
     for output in method.outputs:
         if output.target == "state":
             raise UserError(f"'outputs' compare outputs, but '{output.name}' compares states; name it as 'loss'")
-    names = [output.name for output in method.outputs]
-    if len(set(names)) < len(names):
-        raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
+    refuse_twice(method.outputs)
 
 
 def _lengths(method: "SemAlign") -> None:

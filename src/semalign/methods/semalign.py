@@ -166,7 +166,7 @@ def _quality(
     held = replace(fitted_on, batches=context.extract)
     layers = pair_quality(maps, held, keeps_norm=basis.keeps_norm)
     quality = {"layers": [{"student": student, **found} for student, found in layers.items()]}
-    final = final_map(basis, fitted_on)
+    final = final_map(basis, maps, fitted_on)
     if final.width != context.student.width:  # no map: the teacher's states as they are
         return {"tokens_used": final.n_token, **quality}
     return {**agreement(final, context.teacher, context.student, context.tokens, context.extract), **quality}

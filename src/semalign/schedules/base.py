@@ -33,6 +33,6 @@ class Sequential(Schedule):
     def stages(self, layers: Sequence[int]) -> list[tuple[int, ...]]:
         return [(layer,) for layer in self.order(layers)]
 
+    @abc.abstractmethod
     def order(self, layers: Sequence[int]) -> list[int]:
         """The layers in the order in which they train."""
-        raise NotImplementedError

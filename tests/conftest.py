@@ -22,3 +22,20 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """The command line in a wide terminal, called with its arguments."""
+    from terminal import semalign
+
+    monkeypatch.setenv("COLUMNS", "160")
+    return lambda *arguments: semalign(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory):
+    """A folder with two tiny models and their tasks."""
+    from tiny_run import write_world
+
+    return write_world(tmp_path_factory.mktemp("world"))

@@ -6,25 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from terminal import semalign
-from tiny_run import config_of, write_world
+from tiny_run import config_of
 from typer.main import get_command
 
 from semalign import __version__, cli
 from semalign.strategy import KINDS, available
 
 VERBS = sorted(get_command(cli.app).commands)
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "160")
-    return lambda *arguments: semalign(monkeypatch, capsys, *arguments)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return write_world(tmp_path_factory.mktemp("world"))
 
 
 def test_the_verbs_are_these():

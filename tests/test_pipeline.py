@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 from safetensors.torch import load_file
-from tiny_run import TASKS, config_of, write_world
+from tiny_run import TASKS, config_of
 
 from semalign import pipeline
 from semalign.artifacts import read_json
@@ -18,11 +18,6 @@ from semalign.progress import Reporter
 pytestmark = pytest.mark.slow  # each run of all stages takes seconds
 
 SPLITS = {"train", "validation", "extract", "align", "test"}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return write_world(tmp_path_factory.mktemp("world"))
 
 
 def run(config, out, **options):

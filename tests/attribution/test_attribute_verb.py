@@ -7,7 +7,7 @@ import pytest
 import torch
 from pages import Page, assert_loads_nothing
 from terminal import semalign
-from tiny_run import config_of, write_world
+from tiny_run import config_of
 
 from semalign.attribution.occlusion import Occlusion
 from semalign.config import Run
@@ -19,11 +19,6 @@ from semalign.progress import Reporter
 from semalign.strategy import available
 
 METHOD = {"name": "semalign", "attribution": {"name": "gradient_x_activation", "aggregation": "l2"}}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return write_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import json
 
 import pytest
 from pages import Page, assert_loads_nothing
-from terminal import semalign
-from tiny_run import config_of, write_world
+from tiny_run import config_of
 
 from semalign.config import Run
 from semalign.inspect.measure_pairing import label, measure
@@ -15,17 +14,6 @@ from semalign.pairing.manual import Manual
 from semalign.pairing.monotone_cka import MonotoneCKA
 from semalign.pairing.random import Random
 from semalign.strategy import available
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "160")
-    return lambda *arguments: semalign(monkeypatch, capsys, *arguments)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return write_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")

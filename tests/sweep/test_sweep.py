@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tiny_run import config_of, write_world
+from tiny_run import config_of
 
 from semalign import pipeline
 from semalign.artifacts import read_json
@@ -16,11 +16,6 @@ from semalign.sweep import sweep as start
 from semalign.sweep.plan import plan
 
 OVER = ["method.pairing=depth,critical", "method.basis=logit"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return write_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,9 @@
 
 import pytest
 from fake_runs import write_sweep
-from terminal import semalign
 from tiny_run import config_of, write_world
 
 from semalign.artifacts import read_json
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "160")
-    return lambda *arguments: semalign(monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,11 @@ from .diagnostics import Probe
 from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
-from .methods import Method, MethodContext, Plan
+from .methods import Given, Method, MethodContext, Plan
 from .methods.sft import SFT
 from .models import (
     LanguageModel,
     load_adapter,
-    lora,
     merge,
     save_adapter,
     save_plain,
@@ -33,7 +32,6 @@ from .prepare import (
     extract_batches,
     input_keys,
     load_model,
-    n_step,
     pick_device,
     refuse_empty,
 )
@@ -41,7 +39,7 @@ from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows
 from .run_folder import RunFolder
-from .training import History, train
+from .training import History
 from .training.watch import trouble
 
 PROBED = 256  # answer positions of a probe: seconds with a real vocabulary, and agreement to within 0.03
@@ -238,21 +236,19 @@ def _train(
     if work.folder.done(f"train {name}"):
         adapter = load_adapter(context.student, stored / "adapter")
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
-    options, seed = work.config.training, work.config.seed
-    adapter = lora(context.student, plan.layers, seed=seed, **options.lora.model_dump())
-    examples = work.rows.split("train")
-    total = n_step(work.config, work.rows.tasks)
+    options, rows = work.config.training, {split: work.rows.split(split) for split in work.rows.examples}
+    adapter = method.adapt(context, plan, options.lora)
+    total = method.n_step(options, {split: len(examples) for split, examples in rows.items()})
     with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
-        history = train(
-            method.step(context, plan),
-            examples,
-            options,
+        given = Given(
+            rows=rows,
+            options=options,
             pad_id=padding_token(context.student.tokenizer),
-            seed=seed,
             folder=stored,
             advance=lambda done: advance(done, total),
             probe=None if probe is None else partial(probe, context.student),
         )
+        history = method.fit(context, plan, adapter, given)
         cost.tokens = history.n_token
         save_adapter(adapter, stored / "adapter")
         write_json(stored / "history.json", history.plain())

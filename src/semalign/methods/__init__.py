@@ -1,5 +1,5 @@
 """Methods: what is done with the training rows to make the student better."""
 
-from .base import Method, MethodContext, Plan
+from .base import Given, LoopMethod, Method, MethodContext, Plan
 
-__all__ = ["Method", "MethodContext", "Plan"]
+__all__ = ["Given", "LoopMethod", "Method", "MethodContext", "Plan"]

@@ -1,21 +1,27 @@
 """What a method is: a plan that names the trained layers and the step that returns the loss."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Int
 from torch import Tensor
 
 from ..artifacts import read_json, read_tensors, whole_folder, write_json, write_tensors
 from ..basis import SemanticMap
-from ..data import Batch
-from ..models import LanguageModel
+from ..data import Batch, Example
+from ..models import LanguageModel, lora
 from ..pairing import Pair
 from ..strategy import Strategy
+from ..training import History, LoraOptions, TrainingOptions, train
 from .step import Step
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+else:  # importing peft takes four seconds
+    PeftModel = Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +90,20 @@ class Plan:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a training is given by the run."""
+
+    rows: Mapping[str, Sequence[Example]]
+    """By split: `train`, `extract`, and what else the tasks have (`align`)."""
+    options: TrainingOptions
+    pad_id: int
+    folder: Path
+    """Where checkpoints and metrics are kept."""
+    advance: Callable[[int], None] = lambda _done: None
+    probe: Callable[[], dict[str, Any]] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method(Strategy, abc.ABC, kind="method"):
     """A way to train the student on the rows of a run."""
@@ -100,6 +120,36 @@ class Method(Strategy, abc.ABC, kind="method"):
     def plan(self, context: MethodContext) -> Plan:
         """Choose the layers, pairs and maps. Costs no training."""
 
+    def adapt(self, context: MethodContext, plan: Plan, options: LoraOptions) -> PeftModel:
+        """Put the adapters that training will change on the student, in place; its own weights stay bit-identical."""
+        return lora(context.student, plan.layers, seed=context.seed, **options.model_dump())
+
+    @abc.abstractmethod
+    def fit(self, context: MethodContext, plan: Plan, adapter: PeftModel, given: Given) -> History:
+        """Train what `adapt` put on the student, and leave the result there."""
+
+    def n_step(self, options: TrainingOptions, n_row: Mapping[str, int]) -> int:
+        """Optimiser steps that `fit` takes on so many rows a split."""
+        return -(-n_row["train"] // options.batch_size) * options.epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopMethod(Method, abc.ABC):
+    """A method that is a loss: trained by the loop that all of them share, on one budget."""
+
     @abc.abstractmethod
     def step(self, context: MethodContext, plan: Plan) -> Step:
         """The module whose forward returns the loss; the student in `context` already carries its adapters."""
+
+    def fit(self, context: MethodContext, plan: Plan, adapter: PeftModel, given: Given) -> History:
+        del adapter
+        return train(
+            self.step(context, plan),
+            given.rows["train"],
+            given.options,
+            pad_id=given.pad_id,
+            seed=context.seed,
+            folder=given.folder,
+            advance=given.advance,
+            probe=given.probe,
+        )

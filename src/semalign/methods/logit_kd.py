@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.kl import ForwardKL
-from .base import Method, MethodContext, Plan
+from .base import LoopMethod, MethodContext, Plan
 from .positions import Positions
 from .refuse import refuse_twice
 from .step import Stage, Step
@@ -13,7 +13,7 @@ from .teacher import OnlineTeacher
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogitKD(Method, name="logit_kd"):
+class LogitKD(LoopMethod, name="logit_kd"):
     """Logit distillation with LoRA on all layers: what the teacher's outputs give without its layers.
 
     By default the forward KL alone, which needs no gold answers; `outputs: [cross_entropy, kl]` uses them too.

@@ -22,7 +22,7 @@ from ..pairing.similarity import layer_similarity
 from ..schedules import Schedule
 from ..schedules.base import Sequential
 from ..schedules.joint import Joint
-from .base import Method, MethodContext, Plan
+from .base import LoopMethod, MethodContext, Plan
 from .positions import Positions
 from .refuse import refuse_without_effect
 from .step import Stage, Step
@@ -30,7 +30,7 @@ from .teacher import Norm, OnlineTeacher
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemAlign(Method, name="semalign"):
+class SemAlign(LoopMethod, name="semalign"):
     """Latent semantic alignment; by default version 1 of the paper: one critical layer, cosine map, two cosine terms.
 
     Choices of ours where the paper is silent: the site (MLP output) and one critical layer. The later versions are

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..losses.cross_entropy import CrossEntropy
 from ..models import LanguageModel
-from .base import Method, MethodContext, Plan
+from .base import LoopMethod, MethodContext, Plan
 from .positions import Positions
 from .step import Stage, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFT(Method, name="sft"):
+class SFT(LoopMethod, name="sft"):
     """LoRA fine-tuning on the gold answers: the control that every transfer has to beat on the same budget."""
 
     source = "Hu et al. 2021, arXiv:2106.09685"

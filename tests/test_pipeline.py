@@ -217,6 +217,7 @@ def test_a_stopped_run_goes_on_to_the_same_student(world, small, monkeypatch):
 def watch(monkeypatch):
     """Names of the costly functions that are called."""
     from semalign import record
+    from semalign.methods import base as methods
 
     seen = []
 
@@ -229,8 +230,10 @@ def watch(monkeypatch):
 
         monkeypatch.setattr(place, name, call)
 
-    for name in ("evaluate", "train", "save_plain", "lora"):
+    for name in ("evaluate", "save_plain"):
         watched(pipeline, name)
+    for name in ("train", "lora"):
+        watched(methods, name)
     watched(record, "reconstruction")
     watched(pipeline.SFT, "plan")
     return seen

@@ -10,6 +10,7 @@ from semalign import pipeline
 from semalign.artifacts import read_json
 from semalign.config import Run
 from semalign.errors import UserError
+from semalign.methods import base as methods
 from semalign.progress import Reporter
 from semalign.sweep import find_variants
 from semalign.sweep import sweep as start
@@ -189,7 +190,7 @@ def test_a_folder_with_something_else_is_refused(config, tmp_path):
 
 @pytest.mark.slow
 def test_runs_that_fail_are_listed_and_the_others_go_on(config, tmp_path, monkeypatch):
-    train = pipeline.train
+    train = methods.train
     errors = {
         "method.pairing=depth": UserError("no disk space left"),
         "method.basis=logit": RuntimeError("boom\nagain"),
@@ -201,7 +202,7 @@ def test_runs_that_fail_are_listed_and_the_others_go_on(config, tmp_path, monkey
             raise error
         return train(step, *args, **options)
 
-    monkeypatch.setattr(pipeline, "train", failing)
+    monkeypatch.setattr(methods, "train", failing)
     outcome = sweep(config, tmp_path / "out")
     assert outcome.failed == {
         "method.pairing=depth seed 0": "no disk space left",

@@ -39,20 +39,20 @@ def test_sweep_needs_at_least_one(option, say, config):
 
 @pytest.mark.slow
 def test_sweep_ends_with_1_where_a_run_failed_and_0_when_it_is_repaired(say, config, tmp_path, monkeypatch):
-    from semalign import pipeline
+    from semalign.methods import base as methods
 
     def failing(*_args, **_options):
         raise ZeroDivisionError("by zero")
 
     command = ("sweep", config, "--over", "method.pairing=depth", "--out", tmp_path / "out", "--plain")
-    train = pipeline.train
-    monkeypatch.setattr(pipeline, "train", failing)
+    train = methods.train
+    monkeypatch.setattr(methods, "train", failing)
     said = say(*command)
     assert said.code == 1
     assert "failed: method.pairing=depth seed 0: ZeroDivisionError: by zero" in said.out
     assert "0 runs done, 0 done before, 2 failed" in said.out
     assert "Traceback" not in said.err
-    monkeypatch.setattr(pipeline, "train", train)
+    monkeypatch.setattr(methods, "train", train)
     again = say(*command)
     assert again.code == 0, again.err
     assert "2 runs done, 0 done before, 0 failed" in again.out

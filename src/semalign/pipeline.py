@@ -106,6 +106,7 @@ def run(
             extract=extract_batches(rows, student),
             calibration=calibration_batches(rows, student),
             seed=config.seed,
+            lora=config.training.lora,
         )
         probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None
         diagnostics = {"student": _diagnose(work, "student", probe, student)}

@@ -40,6 +40,7 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
         lora_targets(model, config.training.lora.roles)
     for method in config.methods.values():
         method.check(teacher, student, n_step(config, tasks))
+        method.check_lora(teacher, student, config.training.lora)
 
 
 def n_step(config: Run, tasks: Sequence[Task]) -> int:

@@ -64,7 +64,7 @@ def make_record(
         "teacher": _model(config.teacher, context.teacher),
         "reference": reference,
         "tasks": [_task(task.name, rows, scores["student"]) for task in rows.tasks],
-        "models": _models(config, trained, adapted),
+        "models": _models(config, trained, adapted, costs),
         "scores": {task.name: {n: _score(scores[n][task.name], config.seed) for n in names} for task in rows.tasks},
         "mean_score": {n: mean_score(outcomes[n], seed=config.seed)._asdict() for n in names},
         "mean_gap": {
@@ -120,7 +120,11 @@ def _task(name: str, rows: Rows, scores: Mapping[str, TaskScore]) -> dict[str, A
     return {"name": name, "metric": scores[name].measured, "rows": splits}
 
 
-def _models(config: Run, trained: Mapping[str, Trained], adapted: Trained | None) -> list[dict[str, Any]]:
+def _models(
+    config: Run, trained: Mapping[str, Trained], adapted: Trained | None, costs: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    read = {cost["stage"]: cost["teacher_tokens"] for cost in costs}
+
     def entry(key: str, label: str, role: str, result: Trained | None) -> dict[str, Any]:
         return {
             "key": key,
@@ -129,6 +133,7 @@ def _models(config: Run, trained: Mapping[str, Trained], adapted: Trained | None
             "trainable": result.history.n_trainable if result else 0,
             "steps": result.history.n_step if result else 0,
             "train_tokens": result.history.n_token if result else 0,
+            "teacher_tokens": read[f"prepare {key}"] + read[f"train {key}"] if result else 0,
             "method": result.method.spec() if result else None,
         }
 
@@ -188,8 +193,9 @@ def _attribution(config: Run, context: MethodContext, trained: Mapping[str, Trai
 def _pairing(config: Run, context: MethodContext, main: Trained) -> dict[str, Any] | None:
     if not main.plan.pairs:
         return None
+    pairing = getattr(config.method, "pairing", None)  # a method may pair layers in a way of its own
     return {
-        "name": getattr(config.method, "pairing").name,  # noqa: B009 - only methods with pairs get here
+        "name": (pairing or config.method).name,
         "n_student": context.student.n_layer,
         "n_teacher": context.teacher.n_layer,
         "pairs": [pair.plain() for pair in main.plan.pairs],

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:  # importing peft takes four seconds
     PeftModel = Any
 
+START = "start.safetensors"
+
 
 @dataclass(frozen=True, eq=False)
 class MethodContext:
@@ -37,6 +39,8 @@ class MethodContext:
     calibration: Sequence[Batch]
     """Rows that maps are fitted on: the `align` rows, or training rows where there are none."""
     seed: int
+    lora: LoraOptions = field(default_factory=LoraOptions)
+    """The adapters that training will change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +56,19 @@ class Plan:
     """By student layer; one object where all pairs share a map."""
     quality: dict[str, Any] = field(default_factory=dict)
     """How well the maps keep the teacher's predictions."""
+    start: dict[str, Tensor] = field(default_factory=dict)
+    """First values of the adapters where a method brings its own: `<path of a module>.lora_A` and `.lora_B`."""
 
     def save(self, folder: Path) -> None:
-        """Write plan.json, and maps.safetensors where there are maps; a map that pairs share is written once."""
+        """Write plan.json, and the tensors of maps and adapters where there are some; a shared map is written once."""
         distinct = list({id(semantic_map): semantic_map for semantic_map in self.maps.values()}.values())
         number = {id(semantic_map): i for i, semantic_map in enumerate(distinct)}
         with whole_folder(folder) as part:
             if distinct:
                 tensors = {f"{i}.{name}": x for i, one in enumerate(distinct) for name, x in one.tensors().items()}
                 write_tensors(part / "maps.safetensors", tensors)
+            if self.start:
+                write_tensors(part / START, self.start)
             values = {
                 "layers": self.layers,
                 "scores": self.scores,
@@ -87,6 +95,7 @@ class Plan:
             pairs=tuple(Pair.from_plain(pair) for pair in values["pairs"]),
             maps={int(layer): maps[i] for layer, i in values["map_of"].items()},
             quality=values["quality"],
+            start=read_tensors(folder / START) if (folder / START).exists() else {},
         )
 
 
@@ -115,6 +124,10 @@ class Method(Strategy, abc.ABC, kind="method"):
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         """Raise UserError where the method cannot work on these models and steps: asked before anything is written."""
         del teacher, student, n_step
+
+    def check_lora(self, teacher: LanguageModel, student: LanguageModel, options: LoraOptions) -> None:
+        """Raise UserError where the method cannot start from such adapters: asked before anything is written."""
+        del teacher, student, options
 
     @abc.abstractmethod
     def plan(self, context: MethodContext) -> Plan:

@@ -27,6 +27,7 @@ def lora(
     dropout: float = 0.05,
     roles: Sequence[str] = ("up", "down", "v", "o"),
     seed: int = 0,
+    name: str = "default",
 ) -> PeftModel:
     """Put trainable LoRA adapters on the given layers of `model`, in place; everything else is frozen.
 
@@ -50,7 +51,7 @@ def lora(
     )
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
-        return get_peft_model(model.module, config)  # pyright: ignore[reportReturnType]
+        return get_peft_model(model.module, config, adapter_name=name)  # pyright: ignore[reportReturnType]
 
 
 def train_only(model: LanguageModel, layers: Collection[int]) -> None:

@@ -1,17 +1,16 @@
 """A probe: one teacher and fixed answer positions, against which any student is measured again and again."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data import Batch
 from ..errors import UserError
 from ..linalg.cka import CrossCKA
-from ..models import FINAL, LanguageModel, Point, listen
+from ..models import FINAL, LanguageModel, Point, evaluating, listen
 from .lens import lens
 
 # Positions: the agreement's standard error is then at most 0.016. A probe costs a head product for each of them and
@@ -94,22 +93,10 @@ def states_at(
     model: LanguageModel, batch: Batch, place: Bool[Tensor, "b pos"], points: Sequence[Point]
 ) -> list[Float[Tensor, "n width"]]:
     """States of a model at chosen positions, one tensor a point, without dropout."""
-    with _evaluating(model.module), listen(model, points) as heard:
+    with evaluating(model.module), listen(model, points) as heard:
         model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
     return [heard[point][place] for point in points]
 
 
 def _block_outputs(model: LanguageModel) -> list[Point]:
     return [Point("block_out", layer) for layer in range(model.n_layer)]
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards each module in its own mode again."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

@@ -1,6 +1,5 @@
 """A model in memory as lm-eval sees it: the tokens of training, answers in batches, the caller's objects unchanged."""
 
-import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,10 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
 from semalign.evaluation.generation import generate
 from semalign.evaluation.memory import Memory
-from semalign.evaluation.sampling import Drawn, stream_seed
 from semalign.evaluation.sharing import Tokens, by_length, carriers
 from semalign.evaluation.texts import Continuation, Prompt
-from semalign.models import LanguageModel
+from semalign.models import Drawn, LanguageModel, stream_seed
 
 # Logits held at once in float32: 2^25 are 128 MB, and as much again for their exponentials.
 LOGITS = 2**25
@@ -213,15 +211,3 @@ def _end_tokens(model: LanguageModel, template: Template) -> set[int]:
     configured = getattr(model.module.generation_config, "eos_token_id", None)
     named = configured if isinstance(configured, list) else [configured]
     return {end_token(model.tokenizer, template), *(token for token in named if token is not None)}
-
-
-@contextlib.contextmanager
-def in_evaluation(model: LanguageModel) -> Iterator[None]:
-    """The module in evaluation mode, and each of its parts back in its own mode afterwards."""
-    modes = {part: part.training for part in model.module.modules()}
-    try:
-        model.module.eval()
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode

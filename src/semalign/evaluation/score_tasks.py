@@ -11,14 +11,14 @@ from semalign.data import Row, Task, Template, prompt_text
 from semalign.errors import UserError
 from semalign.evaluation.harness import Sample, answer_all, quiet, row_task
 from semalign.evaluation.memory import Memory
-from semalign.evaluation.model import HarnessModel, in_evaluation
+from semalign.evaluation.model import HarnessModel
 from semalign.evaluation.outcome import Outcome
 from semalign.evaluation.sampling import Draws
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
 from semalign.evaluation.scorers import CODE, GENERATED, Scorer, generation_reader, read_bits, scorer_for
 from semalign.evaluation.scores import TaskScore
 from semalign.evaluation.summary import Protocol, summarise
-from semalign.models import LanguageModel
+from semalign.models import LanguageModel, evaluating
 
 Progress = Callable[[str, int, int], None]
 """Called with a task's name, how many of its requests are answered, and how many there are."""
@@ -100,7 +100,7 @@ def _document(index: int, row: Row, lm: LM, template: Template) -> Sample:
 
 
 def _open_model(stack: contextlib.ExitStack, model: LanguageModel, template: Template, batch_size: int) -> HarnessModel:
-    stack.enter_context(in_evaluation(model))
+    stack.enter_context(evaluating(model.module))
     return HarnessModel(model, template=template, batch_size=batch_size)
 
 

@@ -6,6 +6,8 @@ Indices count from 0; layer i is block i, its output is the state after it; the 
 from .adapter_files import load_adapter, save_adapter
 from .adapters import lora, lora_targets, merge, train_only, unload
 from .discover import assemble
+from .drawn import Drawn, stream_seed
+from .evaluating import evaluating
 from .family import Family, families
 from .language_model import LanguageModel
 from .listen import FINAL, Point, Site, check_layer_site, listen, silence
@@ -18,6 +20,7 @@ from .vocabulary import Agreement, check_tokenizers, shared_tokens, tokenizers_a
 __all__ = [
     "FINAL",
     "Agreement",
+    "Drawn",
     "Family",
     "LanguageModel",
     "Point",
@@ -25,6 +28,7 @@ __all__ = [
     "assemble",
     "check_layer_site",
     "check_tokenizers",
+    "evaluating",
     "families",
     "listen",
     "load",
@@ -38,6 +42,7 @@ __all__ = [
     "shrink",
     "silence",
     "states_of",
+    "stream_seed",
     "tokenizers_agree",
     "train_only",
     "unload",

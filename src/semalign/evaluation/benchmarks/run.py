@@ -19,9 +19,9 @@ from semalign.evaluation.benchmarks.score import BenchmarkScore
 from semalign.evaluation.benchmarks.upstream import Upstream, load_upstream, score_upstream, summarise_upstream
 from semalign.evaluation.harness import quiet
 from semalign.evaluation.memory import Memory
-from semalign.evaluation.model import HarnessModel, UpstreamModel, in_evaluation
+from semalign.evaluation.model import HarnessModel, UpstreamModel
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
-from semalign.models import LanguageModel, load
+from semalign.models import LanguageModel, evaluating, load
 from semalign.progress import Reporter
 
 CODE = ("humaneval", "mbpp")
@@ -58,7 +58,7 @@ def evaluate_benchmarks(
             stack.enter_context(_judging())
         stack.enter_context(quiet())
         if own:
-            stack.enter_context(in_evaluation(model))
+            stack.enter_context(evaluating(model.module))
         for task in options.tasks:
             score = BenchmarkScore.load(out, task)
             if score is None:

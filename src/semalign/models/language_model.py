@@ -75,7 +75,10 @@ class LanguageModel:
 
     def logits(self, h_final: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch n_row"]:
         """Read a normed final state through the head with its bias, scaling and soft cap, as the model does."""
-        z = self.head(h_final)
+        return self.scaled(self.head(h_final))
+
+    def scaled(self, z: Float[Tensor, "*batch n_row"]) -> Float[Tensor, "*batch n_row"]:
+        """What the model makes of the head's output: its scaling and soft cap."""
         if divisor := self._setting(self.family.logits_divisor):
             z = z / divisor
         if multiplier := self._setting(self.family.logits_multiplier):

@@ -114,6 +114,15 @@ def test_the_same_steps_and_rows_train_control_and_method(full):
     assert models["student"]["trainable"] == models["teacher"]["trainable"] == 0
 
 
+def test_the_teacher_reads_for_the_method_and_not_for_the_control(full):
+    models = {model["key"]: model for model in read_json(full / "record.json")["models"]}
+    assert [models[name]["teacher_tokens"] for name in ("student", "sft", "teacher")] == [0, 0, 0]
+    assert models["semalign"]["teacher_tokens"] > models["semalign"]["train_tokens"]  # the plan reads rows too
+    adapted = models["teacher_adapted"]
+    # the first of its three batches is read twice: gradient norms are measured on it
+    assert adapted["train_tokens"] < adapted["teacher_tokens"] < 2 * adapted["train_tokens"]
+
+
 # the student
 
 

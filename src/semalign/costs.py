@@ -20,6 +20,8 @@ class Cost:
     seconds: float = 0.0
     tokens: int = 0
     peak_bytes: int = 0
+    teacher_tokens: int = 0
+    """Tokens that the teacher read for a method, in its stages."""
 
 
 @dataclass

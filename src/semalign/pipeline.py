@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from .models import (
     LanguageModel,
     load_adapter,
     merge,
+    reading,
     save_adapter,
     save_plain,
     shared_tokens,
@@ -238,21 +239,22 @@ def _train(
         adapter = load_adapter(context.student, stored / "adapter")
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
     options, rows = work.config.training, {split: work.rows.split(split) for split in work.rows.examples}
-    adapter = method.adapt(context, plan, options.lora)
     total = method.n_step(options, {split: len(examples) for split, examples in rows.items()})
-    with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
-        given = Given(
-            rows=rows,
-            options=options,
-            pad_id=padding_token(context.student.tokenizer),
-            folder=stored,
-            advance=lambda done: advance(done, total),
-            probe=None if probe is None else partial(probe, context.student),
-        )
-        history = method.fit(context, plan, adapter, given)
-        cost.tokens = history.n_token
-        save_adapter(adapter, stored / "adapter")
-        write_json(stored / "history.json", history.plain())
+    with _teacher_tokens(context.teacher, stored) as read:
+        adapter = method.adapt(context, plan, options.lora)
+        with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
+            given = Given(
+                rows=rows,
+                options=options,
+                pad_id=padding_token(context.student.tokenizer),
+                folder=stored,
+                advance=lambda done: advance(done, total),
+                probe=None if probe is None else partial(probe, context.student),
+            )
+            history = method.fit(context, plan, adapter, given)
+            cost.tokens, cost.teacher_tokens = history.n_token, read()
+            save_adapter(adapter, stored / "adapter")
+            write_json(stored / "history.json", history.plain())
     for warning in trouble(name, history.entries):
         work.reporter.warn(warning)
     return Trained(method.label, method, plan, history), adapter
@@ -261,10 +263,25 @@ def _train(
 def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan:
     stored = work.folder / "prepare" / name
     if not work.folder.done(f"prepare {name}"):
-        with work.folder.stage(f"prepare {name}") as cost, work.reporter.stage(f"planning {name}"):
+        planning = work.reporter.stage(f"planning {name}")
+        with work.folder.stage(f"prepare {name}") as cost, planning, reading(context.teacher) as read:
             method.plan(context).save(stored)
+            cost.teacher_tokens = read()
             cost.tokens = sum(batch.n_tokens for batch in context.extract) if method.uses_teacher else 0
     return Plan.load(stored)
+
+
+@contextlib.contextmanager
+def _teacher_tokens(teacher: LanguageModel, folder: Path) -> Iterator[Callable[[], int]]:
+    """What the teacher reads for a training, with what it read before a stop that the training goes on from."""
+    path = folder / "teacher_tokens.json"
+    earlier = read_json(path) if path.exists() and any(folder.glob("checkpoint-*")) else 0
+    with reading(teacher) as read:
+        try:
+            yield lambda: earlier + read()
+        finally:
+            with contextlib.suppress(UserError):  # as in `run`
+                write_json(path, earlier + read())
 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class RunFolder:
         """Measure a stage and write it down as done when the block ends well."""
         with self.ledger.stage(name) as cost:
             yield cost
-        self._done[name] = {"seconds": cost.seconds, "tokens": cost.tokens, "peak_bytes": cost.peak_bytes}
+        self._done[name] = {fact: value for fact, value in asdict(cost).items() if fact != "stage"}
         write_json(self.path / "stages.json", self._done)
 
     def costs(self) -> list[dict[str, Any]]:

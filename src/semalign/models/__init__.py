@@ -13,6 +13,7 @@ from .language_model import LanguageModel
 from .listen import FINAL, Point, Site, check_layer_site, listen, silence
 from .load import load
 from .partial import states_of
+from .reading import reading
 from .save import save_plain
 from .shrink import shrink
 from .vocabulary import Agreement, check_tokenizers, shared_tokens, tokenizers_agree
@@ -36,6 +37,7 @@ __all__ = [
     "lora",
     "lora_targets",
     "merge",
+    "reading",
     "save_adapter",
     "save_plain",
     "shared_tokens",

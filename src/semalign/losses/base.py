@@ -53,10 +53,3 @@ class Loss(Strategy, abc.ABC, kind="loss"):
 def upcast(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """float32 statistics for half-precision input; float64 stays float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def softened(
-    h: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"], temperature: float
-) -> Float[Tensor, "n d"]:
-    """Log-probabilities, in nats, at the positions of the mask, of logits divided by the temperature."""
-    return torch.nn.functional.log_softmax(upcast(h[mask]) / temperature, dim=-1)

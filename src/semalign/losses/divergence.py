@@ -7,23 +7,36 @@ from typing import Annotated
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import log_softmax
 
-from .base import Loss, softened
+from .base import Loss, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence(Loss):
-    """Both logits are divided by `temperature` and the result multiplied by its square: gradients keep their size."""
+    """Both logits are divided by `temperature` and the result multiplied by its square: gradients keep their size.
+
+    With `top_k` only the teacher's k most likely tokens of each position count, and both distributions are normalised
+    over them: what the student says of all other tokens makes no difference. Of the variants in use it is the one
+    named and criticised by arXiv:2608.14728, which adds a token for the rest; others leave the student normalised over
+    all tokens (arXiv:2503.16870).
+    """
 
     target = "teacher_logits"
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_k: Annotated[int, Field(ge=2)] | None = None
+    """None: all tokens. One token alone has probability 1 in both models, so 2 is the least."""
 
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        student, teacher = (softened(logits, mask, self.temperature) for logits in (h, target))
-        return self.between(student, teacher) * self.temperature**2
+        student, teacher = h[mask], target[mask]
+        if self.top_k is not None:
+            teacher, likely = teacher.topk(self.top_k, dim=-1)
+            student = student.gather(-1, likely)
+        p_student, p_teacher = (log_softmax(upcast(z) / self.temperature, dim=-1) for z in (student, teacher))
+        return self.between(p_student, p_teacher) * self.temperature**2
 
     @abc.abstractmethod
     def between(self, student: Float[Tensor, "n d"], teacher: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

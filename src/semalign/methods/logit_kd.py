@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.kl import ForwardKL
+from ..models import LanguageModel
 from .base import LoopMethod, MethodContext, Plan
 from .positions import Positions
-from .refuse import refuse_twice
+from .refuse import losses_on_logits, refuse_states, refuse_top_k, refuse_twice
 from .step import Stage, Step
 from .teacher import OnlineTeacher
 
@@ -16,7 +17,8 @@ from .teacher import OnlineTeacher
 class LogitKD(LoopMethod, name="logit_kd"):
     """Logit distillation with LoRA on all layers: what the teacher's outputs give without its layers.
 
-    By default the forward KL alone, which needs no gold answers; `outputs: [cross_entropy, kl]` uses them too.
+    By default the forward KL alone, which needs no gold answers; `outputs: [cross_entropy, kl]` uses them too. The
+    divergences take a `temperature`, and `top_k` for the teacher's likeliest tokens alone.
     """
 
     source = "Hinton et al. 2015, arXiv:1503.02531"
@@ -31,10 +33,11 @@ class LogitKD(LoopMethod, name="logit_kd"):
     def __post_init__(self) -> None:
         refuse_twice(self.outputs)
         if not any(output.target == "teacher_logits" for output in self.outputs):
-            raise UserError("'outputs' holds no loss that looks at the teacher; add one of kl, reverse_kl, skew_kl")
-        states = [output.name for output in self.outputs if output.target == "state"]
-        if states:
-            raise UserError(f"'outputs' compare outputs, but '{states[0]}' compares states; use method 'semalign'")
+            raise UserError(f"'outputs' holds no loss that looks at the teacher; add one of {losses_on_logits()}")
+        refuse_states(self.outputs)
+
+    def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
+        refuse_top_k(self.outputs, teacher, student)
 
     def plan(self, context: MethodContext) -> Plan:
         return Plan(layers=tuple(range(context.student.n_layer)))

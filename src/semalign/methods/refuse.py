@@ -1,11 +1,13 @@
-"""Options of SemAlign that contradict each other, or that have no effect beside the others: each one line."""
+"""Options of a method that contradict each other, or that have no effect beside the others: each one line."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..losses import Loss
-from ..models import check_layer_site
+from ..losses.divergence import Divergence
+from ..models import LanguageModel, check_layer_site, shared_tokens
+from ..strategy import available
 
 if TYPE_CHECKING:
     from .semalign import SemAlign
@@ -25,6 +27,34 @@ def refuse_twice(outputs: Sequence[Loss]) -> None:
     names = [output.name for output in outputs]
     if len(set(names)) < len(names):
         raise UserError(f"'outputs' names a loss twice: {', '.join(names)}; give it once with its 'weight'")
+
+
+def refuse_states(outputs: Sequence[Loss]) -> None:
+    """Outputs are compared with gold answers or with the teacher's logits, never with states."""
+    states = [output.name for output in outputs if output.target == "state"]
+    if states:
+        raise UserError(f"'outputs' compare outputs, but '{states[0]}' compares states; use method 'semalign'")
+
+
+def losses_on_logits() -> str:
+    """The names of all losses that look at the teacher's logits, for messages."""
+    return ", ".join(
+        name for name, loss in available("loss").items() if getattr(loss, "target", "") == "teacher_logits"
+    )
+
+
+def refuse_top_k(losses: Sequence[Loss], teacher: LanguageModel, student: LanguageModel) -> None:
+    """Raise UserError where a divergence asks for more tokens than the two models share."""
+    asked = {loss.name: loss.top_k for loss in losses if isinstance(loss, Divergence) and loss.top_k is not None}
+    if not asked:
+        return
+    n_token = len(shared_tokens(teacher, student))
+    for name, k in asked.items():
+        if k > n_token:
+            raise UserError(
+                f"loss '{name}': 'top_k' is {k}, but the two models share {n_token} tokens; "
+                "lower it, or leave it out for all of them"
+            )
 
 
 def _layers(method: "SemAlign") -> None:

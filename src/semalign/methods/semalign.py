@@ -24,7 +24,7 @@ from ..schedules.base import Sequential
 from ..schedules.joint import Joint
 from .base import LoopMethod, MethodContext, Plan
 from .positions import Positions
-from .refuse import refuse_without_effect
+from .refuse import refuse_top_k, refuse_without_effect
 from .step import Stage, Step
 from .teacher import Norm, OnlineTeacher
 
@@ -71,6 +71,7 @@ class SemAlign(LoopMethod, name="semalign"):
         refuse_without_effect(self)
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
+        refuse_top_k((self.loss, *self.outputs), teacher, student)
         if self.basis.name == "identity" and not self.loss.any_width and teacher.width != student.width:
             raise UserError(
                 f"basis 'identity' leaves states as wide as the teacher ({teacher.width}), but the student has "

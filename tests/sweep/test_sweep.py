@@ -151,7 +151,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(config, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return run(given, folder, **options)
 
-    monkeypatch.setattr("semalign.sweep.runner.run", second_stops)
+    monkeypatch.setattr("semalign.sweep.jobs.run", second_stops)
     with pytest.raises(KeyboardInterrupt):
         sweep(config, out)
     monkeypatch.undo()

@@ -1,33 +1,17 @@
 """`semalign sweep`: run a base and its variants over seeds, go on where a sweep stopped, keep what failed apart."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..artifacts import read_json, write_json
-from ..config import Run
 from ..errors import UserError
-from ..pipeline import run
 from ..progress import Reporter
-from ..run_folder import RunFolder
 from .axes import Variant
-from .plan import Job, Planned, jobs, plan
-from .workers import run_all
+from .jobs import Outcome, run_jobs, unfinished
+from .plan import Planned, jobs, plan
 
 MANIFEST = "sweep.json"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a sweep."""
-
-    folder: Path
-    done: int
-    skipped: int
-    """Runs that were done before."""
-    failed: dict[str, str]
-    """Runs that failed, with the reason in one line."""
 
 
 def sweep(
@@ -52,42 +36,12 @@ def sweep(
     base = planned[0].config
     folder = Path(out) if out else Path("runs") / f"{base.name}-sweep"
     todo = jobs(planned, range(base.seed, base.seed + seeds), folder)
-    pending = [job for job in todo if not RunFolder.finished(job.folder, dict(job.config))]
+    unfinished(todo)  # refuses a folder of another configuration before anything is written
     _write_manifest(folder, planned, sorted({job.seed for job in todo}))
     for each in planned:
         if each.budget:
             reporter.warn(f"{each.name}: another budget than the base's ({', '.join(each.budget)})")
-    reporter.say(f"{len(todo)} runs in {folder}, {len(todo) - len(pending)} of them done before")
-    failed = {}
-    for number, (job, reason) in enumerate(_run(pending, n_job), start=1):
-        reporter.say(f"[{number}/{len(pending)}] {job.title}: {_told(job, reason)}")
-        if reason:
-            failed[job.title] = reason
-    return Outcome(folder, len(pending) - len(failed), len(todo) - len(pending), failed)
-
-
-def _run(pending: Sequence[Job], n_job: int) -> Iterator[tuple[Job, str]]:
-    if n_job == 1:
-        return ((job, run_job(job)) for job in pending)
-    return run_all(pending, run_job, n_job, lambda job, still: not any(pending[i].folder == job.base for i in still))
-
-
-def run_job(job: Job) -> str:
-    """Run it; '' where all went well, else the reason in one line."""
-    try:
-        run(Run.make(job.config), job.folder, reporter=Reporter(quiet=True), borrow=job.base, pages=False)
-    except UserError as error:
-        return str(error)
-    except Exception as error:  # one bad run must not end the others; its folder keeps the status
-        return f"{type(error).__name__}: {error}".partition("\n")[0]
-    return ""
-
-
-def _told(job: Job, reason: str) -> str:
-    if reason:
-        return f"failed ({reason})"
-    costs = read_json(job.folder / "record.json")["costs"]
-    return f"{sum(cost['seconds'] for cost in costs if 'borrowed' not in cost):.1f} s"
+    return run_jobs(todo, folder, n_job=n_job, reporter=reporter)
 
 
 def _write_manifest(folder: Path, planned: Sequence[Planned], seeds: list[int]) -> None:

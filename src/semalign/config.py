@@ -5,22 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pydantic
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from .data import SPLITS, TaskSpec
-from .errors import UserError, suggestion
+from .errors import UserError
 from .methods import Method
 from .paths import expand
+from .settings import Part, read_values, validated
 from .strategy import build
 from .training import TrainingOptions
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names become folders
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+PARTS = "teacher, student, data and method"
 
 
 def _method(value: Any) -> Method:
@@ -43,7 +40,7 @@ def _controls(value: Any) -> dict[str, Method]:
     return dict(zip(names, methods, strict=True))
 
 
-class ModelConfig(_Part):
+class ModelConfig(Part):
     """One model: a folder (relative to the configuration), a hub id, or embedded:teacher / embedded:student."""
 
     model: str
@@ -65,7 +62,7 @@ class TeacherConfig(ModelConfig):
     """Fine-tune the teacher with LoRA on the training rows first: likelihoods then measure knowledge, not format."""
 
 
-class DataConfig(_Part):
+class DataConfig(Part):
     """Rows and how they become text."""
 
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
@@ -81,7 +78,7 @@ class DataConfig(_Part):
         return self
 
 
-class EvaluationConfig(_Part):
+class EvaluationConfig(Part):
     """What is measured before and after."""
 
     split: Literal["test", "validation"] = "test"
@@ -89,7 +86,7 @@ class EvaluationConfig(_Part):
     batch_size: PositiveInt = 32
 
 
-class Run(_Part):
+class Run(Part):
     """Everything that defines a run. Two runs with equal values give equal results on one machine."""
 
     name: str = Field(pattern=NAME)
@@ -152,122 +149,10 @@ class Run(_Part):
     def make(cls, values: Any, where: str = "configuration") -> "Run":
         """Validate plain values; every mistake becomes one UserError that starts with `where`."""
         if not isinstance(values, Mapping):
-            raise UserError(
-                f"{where}: expected a mapping with teacher, student, data and method, got {type(values).__name__}"
-            )
-        try:
-            return cls(**{str(key): value for key, value in values.items()})
-        except pydantic.ValidationError as error:
-            raise UserError(f"{where}: {_first(error)}") from None
+            raise UserError(f"{where}: expected a mapping with {PARTS}, got {type(values).__name__}")
+        return validated(cls, values, where, "a run")
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Run":
         """Read a YAML file; `overrides` are `training.epochs=3` and win over the file."""
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such configuration file") from None
-        except IsADirectoryError:
-            raise UserError(f"{path}: is a folder; name a YAML file in it") from None
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: not a UTF-8 text file") from None
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        values = load_yaml(text, str(path))
-        if not isinstance(values, dict):
-            raise UserError(f"{path}: expected a mapping with teacher, student, data and method")
-        values.setdefault("root", str(path.resolve().parent))
-        for override in overrides:
-            _set(values, override)
-        return cls.make(values, str(path))
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    if not equals or not name:
-        raise UserError(f"--set {override}: expected KEY=VALUE, for example training.epochs=3")
-    *parents, last = name.split(".")
-    place: dict[str, Any] = values
-    for parent in parents:
-        inner: Any = place.setdefault(parent, {})
-        if isinstance(inner, str):  # `method: semalign` and `method.site=...`
-            inner = place[parent] = {"model" if parent in ("teacher", "student") else "name": inner}
-        if not isinstance(inner, dict):
-            raise UserError(f"--set {override}: '{parent}' is not a mapping")
-        place = inner
-    place[last] = load_yaml(text, f"--set {override}")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML where a key that comes twice is an error, not the last one's victory."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key '{key}' comes twice", problem_mark=node.value[i][0].start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(text: str, where: str) -> Any:
-    """The value of a YAML text; what is wrong with it becomes one UserError that starts with `where`."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        line = f" line {mark.line + 1}" if mark and "\n" in text else ""
-        raise UserError(f"{where}{line}: not valid YAML ({problem or str(error).partition(chr(10))[0]})") from None
-
-
-def _first(error: pydantic.ValidationError) -> str:
-    """The first problem in one line, with its place and the nearest known name."""
-    problem = error.errors()[0]
-    place = [str(part) for part in problem["loc"]]
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(Run, problem["loc"][:-1])
-        return f"{_owner(place)} takes no '{place[-1]}'. {suggestion(place[-1], known)}"
-    if problem["type"] == "missing":
-        return f"{_owner(place)} needs '{place[-1]}'"
-    message = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        prefix = ".".join(place)
-        return message if not prefix or message.startswith(prefix) else f"{prefix}: {message}"
-    return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
-
-
-_WORDS = {  # where pydantic speaks of its own classes
-    "model_type": "expected a mapping",
-    "tuple_type": "expected a list",
-    "dict_type": "expected a mapping",
-    "path_type": "expected a path",
-    "too_short": "must not be empty",
-}
-
-
-def _owner(place: Sequence[str]) -> str:
-    return f"'{'.'.join(place[:-1])}'" if len(place) > 1 else "a run"
-
-
-def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    """Names of the fields at a place inside a model."""
-    for part in place:
-        if isinstance(part, int) or part not in model.model_fields:
-            continue
-        inner = _model_in(model.model_fields[part].annotation)
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _model_in(part)
-        if found is not None:
-            return found
-    return None
+        return cls.make(read_values(path, PARTS, overrides), str(path))

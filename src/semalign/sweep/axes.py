@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ..config import load_yaml
 from ..errors import UserError
+from ..settings import load_yaml
 
 LONGEST = 100  # letters of a folder's name; file systems allow 255 bytes
 AXES_FORM = "axes: {AXIS: {LABEL: {KEY: VALUE, ...}, ...}, ...}"

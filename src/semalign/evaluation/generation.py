@@ -10,10 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from semalign.evaluation.texts import Continuation, Prompt
-from semalign.models import Drawn
-
-# Greedy and nothing else: Qwen's generation_config carries a repetition penalty that would apply to greedy search too.
-GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "use_cache": True}
+from semalign.models import GREEDY, Drawn
 
 
 def generate(

@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import torch
-
 from ..attribution import Attribution
-from ..attribution.gradient_x_activation import GradientXActivation
 from ..basis import Basis, MapContext, SemanticMap
 from ..basis.cosine import Cosine as CosineBasis
 from ..basis.pair_quality import final_map, pair_quality
@@ -16,13 +13,13 @@ from ..losses import Loss
 from ..losses.cosine import Cosine as CosineLoss
 from ..losses.onehot_cosine import OnehotCosine
 from ..models import LanguageModel, Site
-from ..pairing import Pair, Pairing, PairingContext
+from ..pairing import Pair, Pairing
 from ..pairing.critical import Critical
-from ..pairing.similarity import layer_similarity
 from ..schedules import Schedule
 from ..schedules.base import Sequential
 from ..schedules.joint import Joint
 from .base import LoopMethod, MethodContext, Plan
+from .choice import choose_pairs, possible_pairs
 from .positions import Positions
 from .refuse import refuse_top_k, refuse_without_effect
 from .step import Stage, Step
@@ -77,14 +74,7 @@ class SemAlign(LoopMethod, name="semalign"):
                 f"basis 'identity' leaves states as wide as the teacher ({teacher.width}), but the student has "
                 f"{student.width}, and loss '{self.loss.name}' compares coordinates; use basis 'logit' or 'ridge'"
             )
-        pairs = self.pairing.seeded(0).pair(
-            PairingContext(
-                n_teacher=teacher.n_layer,
-                n_student=student.n_layer,
-                scores=[0.0] * teacher.n_layer if self.pairing.uses_attribution else None,
-                similarity=torch.ones(student.n_layer, teacher.n_layer, dtype=torch.float64),
-            )
-        )
+        pairs = possible_pairs(self.pairing, teacher, student)
         n_stage = len(self._stages(pairs, student.n_layer))
         if n_stage == 1 and isinstance(self.schedule, Sequential):
             raise UserError(
@@ -100,16 +90,7 @@ class SemAlign(LoopMethod, name="semalign"):
     def plan(self, context: MethodContext) -> Plan:
         teacher, student = context.teacher, context.student
         method = self.seeded(context.seed)
-        scores = similarity = None
-        if self.pairing.uses_attribution:
-            attribution = method.attribution or GradientXActivation()
-            scores = tuple(attribution.score(teacher, context.extract).tolist())
-        if self.pairing.uses_similarity:
-            site = self.pairing.similarity_site or self.site
-            similarity = layer_similarity(teacher, student, context.extract, site)
-        pairs = method.pairing.pair(
-            PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
-        )
+        pairs, scores = choose_pairs(context, method.pairing, self.site, method.attribution)
         fitted_on = MapContext(
             teacher=teacher,
             student=student,

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from ..data import Batch
+from ..data import Batch, Example
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.base import upcast
@@ -80,6 +80,11 @@ class Step(nn.Module):
         if self.prefix is not None:
             self.prefix.move(min(self.stage.layers))
 
+    def rewrite(self, rows: Sequence[Example], step: int) -> Sequence[Example]:
+        """The rows that a step trains on, before they are batched: here as they are given."""
+        del step
+        return rows
+
     def units(self, batch: Batch) -> dict[str, int]:
         """Units of each term in a batch: what its total is divided by."""
         units = {loss.name: loss.units(self._mask_of(loss, batch)) for loss in self.outputs}
@@ -142,13 +147,18 @@ class Step(nn.Module):
         if self.layer_loss is not None and pairs:
             latent = []
             for pair in pairs:
-                state = states[Point(self.site, pair.student)]
+                state = self._compared(pair, states[Point(self.site, pair.student)])
                 target = self._target(signals.states[pair.student], state)
                 latent.append(self._latent_total(self.layer_loss, state, target, taught))
                 if state.shape == target.shape:
                     cosines[pair.label] = _cosine_sum(state[batch.mask], target[batch.mask])
             totals[_latent(self.layer_loss)] = torch.stack(latent).sum()
         return totals, cosines
+
+    def _compared(self, pair: Pair, state: Float[Tensor, "b pos d_s"]) -> Float[Tensor, "b pos d"]:
+        """The student's state as the layer loss sees it."""
+        del pair
+        return state
 
     def _student_states(self, batch: Batch, points: list[Point]) -> dict[Point, Tensor]:
         """Nothing runs behind the deepest state that a term looks at, nor before the first block that trains."""

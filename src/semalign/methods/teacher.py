@@ -37,12 +37,13 @@ class OnlineTeacher:
         self,
         teacher: LanguageModel,
         site: Site,
-        maps: Mapping[int, SemanticMap],
+        maps: Mapping[int, SemanticMap] | None,
         tokens: Int[Tensor, "n_token"] | None,
         norm: Norm = "map",
     ) -> None:
+        """Without maps the targets are the teacher's states as they are."""
         self.teacher, self.tokens, self.norm = teacher, tokens, norm
-        self.maps = {layer: semantic_map.to(teacher.device) for layer, semantic_map in maps.items()}
+        self.maps = maps and {layer: semantic_map.to(teacher.device) for layer, semantic_map in maps.items()}
         self.site: Site = site
 
     @torch.no_grad()
@@ -60,7 +61,7 @@ class OnlineTeacher:
 
     def _target(self, pair: Pair, states: Mapping[Point, Tensor]) -> Float[Tensor, "b pos d"]:
         mixed = torch.stack([weight * states[Point(self.site, layer)] for layer, weight in pair.teacher]).sum(0)
-        target = self.maps[pair.student](mixed)
+        target = mixed if self.maps is None else self.maps[pair.student](mixed)
         if self.norm == "teacher":
             return normalize(target, dim=-1) * mixed.norm(dim=-1, keepdim=True)
         return target

@@ -6,7 +6,7 @@ Indices count from 0; layer i is block i, its output is the state after it; the 
 from .adapter_files import load_adapter, save_adapter
 from .adapters import lora, lora_targets, merge, train_only, unload
 from .discover import assemble
-from .drawn import Drawn, stream_seed
+from .drawn import GREEDY, Drawn, stream_seed
 from .evaluating import evaluating
 from .family import Family, families
 from .language_model import LanguageModel
@@ -20,6 +20,7 @@ from .vocabulary import Agreement, check_tokenizers, shared_tokens, tokenizers_a
 
 __all__ = [
     "FINAL",
+    "GREEDY",
     "Agreement",
     "Drawn",
     "Family",

@@ -2,11 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import LogitsProcessor
+
+# Greedy and nothing else: Qwen's generation_config carries a repetition penalty that would apply to greedy search too.
+GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "use_cache": True}
 
 
 class Drawn(LogitsProcessor):

@@ -33,6 +33,8 @@ class StepModule(Protocol):
 
     def enter(self, stage: int) -> None: ...
 
+    def rewrite(self, rows: Sequence[Example], step: int) -> Sequence[Example]: ...
+
     def balance(self, batch: Batch, units: dict[str, int]) -> dict[str, float]: ...
 
     def units(self, batch: Batch) -> dict[str, int]: ...
@@ -93,7 +95,7 @@ def train(
         first, n_stage_step = stages[stage], [*stages, len(plan)][stage + 1] - stages[stage]
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * learning_rate_factor(step - first, n_stage_step, options.warmup)
-        rows = [examples[i] for i in plan[step]]
+        rows = step_module.rewrite([examples[i] for i in plan[step]], step)
         micro = [batch.to(accelerator.device) for batch in _micro_batches(rows, options, pad_id)]
         if step in (start, first):
             step_module.enter(stage)

@@ -11,7 +11,11 @@ from semalign.losses.cka import CKA
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.fisher import Fisher
 from semalign.losses.geometry import Geometry
+from semalign.losses.jsd import JSD
 from semalign.losses.kl import ForwardKL
+from semalign.losses.reverse_kl import ReverseKL
+from semalign.methods.gkd import GKD
+from semalign.methods.hidden_kd import HiddenKD
 from semalign.methods.logit_kd import LogitKD
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
@@ -29,6 +33,9 @@ METHODS = {
     "semalign geometry": SemAlign(site="block_delta", loss=Geometry(), pairing=Depth(), outputs=(ForwardKL(),)),
     "semalign frontier": SemAlign(loss=CKA(), pairing=Depth(), schedule=Frontier()),
     "logit_kd": LogitKD(outputs=(CrossEntropy(), ForwardKL(temperature=2.0))),
+    "logit_kd likeliest": LogitKD(outputs=(JSD(beta=0.2, top_k=5), ReverseKL(top_k=3))),
+    "hidden_kd": HiddenKD(positions="all"),
+    "gkd": GKD(on_policy=1.0),
     "semalign everywhere": SemAlign(
         site="block_out", loss=Geometry(), pairing=Depth(), outputs=(CrossEntropy(), ForwardKL()), positions="all"
     ),

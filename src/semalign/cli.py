@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -176,27 +177,61 @@ def sweep(  # noqa: PLR0917  (typer reads options from parameters)
     variants = find_variants(over or (), axes, one_at_a_time=one_at_a_time)
     reporter = _reporter(plain)
     done = start(config, variants, seeds=seeds, n_job=jobs, out=out, overrides=overrides or (), reporter=reporter)
-    for title, reason in done.failed.items():
-        typer.echo(f"failed: {title}: {reason}")
-    typer.echo(f"{done.done} runs done, {done.skipped} done before, {len(done.failed)} failed")
     typer.echo(f"the tables: semalign compare {done.folder}")
-    if done.failed:
-        raise typer.Exit(1)
+    _tell(done)
 
 
 @app.command()
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders and sweep folders.", show_default=False)],
+    given: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE.yaml | FOLDER...", help="A comparison's file, or folders.", show_default=False),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for compare.json, .md, .csv and .html.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for compare.json, .md, .csv, .html; of FILE for its runs too."),
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of the page.")] = "Comparison",
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="FILE: runs at a time, a process of one thread each.")] = None,
+    overrides: Set = None,
 ) -> None:
-    """Compare finished runs and sweeps: scores, gaps, costs, and differences with intervals over seeds and rows."""
+    """Compare methods: run what FILE.yaml names and is not done, or read the finished runs and sweeps in folders.
+
+    Shows scores, gaps to the teacher, costs, and differences with intervals over seeds and rows. A stopped FILE.yaml
+    goes on where it was; exit code 1 if a run failed.
+    """
+    if all(each.is_dir() for each in given):
+        without_effect = {"--jobs": jobs, "--set": overrides}
+        for option, value in without_effect.items():
+            if value:
+                raise UserError(f"{option}: folders hold finished runs, so it has no effect; leave it out")
+        _compare_folders(given, out, title)
+    elif len(given) > 1:
+        raise UserError(
+            f"{next(e for e in given if not e.is_dir())}: give one comparison file, or only folders of runs"
+        )
+    else:
+        _compare_file(given[0], out, title, jobs or 1, overrides or ())
+
+
+def _compare_folders(folders: list[Path], out: Path | None, title: str | None) -> None:
     from .compare import compare as start
+
+    _show_comparison(start(folders, out, title=title or "Comparison"), out)
+
+
+def _compare_file(config: Path, out: Path | None, title: str | None, jobs: int, overrides: Sequence[str]) -> None:
+    from .compare import compare_methods
+
+    done = compare_methods(config, out, title=title, n_job=jobs, overrides=overrides, reporter=_reporter(plain=True))
+    if done.found is not None:
+        _show_comparison(done.found, done.outcome.folder)
+    _tell(done.outcome)
+
+
+def _show_comparison(found: dict[str, Any], out: Path | None) -> None:
     from .compare import lead, terminal_tables
 
-    found = start(folders, out, title=title)
     for line in lead(found):
         typer.echo(line)
     _print(*terminal_tables(found))
@@ -239,6 +274,15 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def _tell(outcome: Any) -> None:
+    """What became of many runs; exit code 1 where one failed."""
+    for title, reason in outcome.failed.items():
+        typer.echo(f"failed: {title}: {reason}")
+    typer.echo(f"{outcome.done} runs done, {outcome.skipped} done before, {len(outcome.failed)} failed")
+    if outcome.failed:
+        raise typer.Exit(1)
 
 
 def _reporter(plain: bool) -> Any:

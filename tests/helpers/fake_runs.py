@@ -65,6 +65,7 @@ def write_run(folder, scores, *, config=None, status="done", steps=6, metrics=No
                 "trainable": 100 if is_trained else 0,
                 "steps": steps if is_trained else 0,
                 "train_tokens": 50 * steps if is_trained else 0,
+                "teacher_tokens": 70 * steps if role == "method" else 0,
                 "method": config["method"] if role == "method" else {"name": "sft"} if role == "control" else None,
             }
         )

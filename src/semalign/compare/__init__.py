@@ -1,7 +1,8 @@
-"""Comparisons: finished runs and sweeps, side by side, with intervals over seeds and rows."""
+"""Comparisons: methods on the same budget, or finished runs and sweeps, side by side, with intervals."""
 
+from .runner import Compared, compare_methods
 from .tables import terminal_tables
 from .words import lead
 from .write import compare
 
-__all__ = ["compare", "lead", "terminal_tables"]
+__all__ = ["Compared", "compare", "compare_methods", "lead", "terminal_tables"]

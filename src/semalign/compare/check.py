@@ -1,6 +1,7 @@
 """What may stand in one table: the same tasks, rows, metrics and reference; and whether the budgets are equal."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
@@ -51,16 +52,27 @@ def check_budget(measured: Sequence[Measured]) -> list[str]:
     trained = [run for run in measured if run.role in ("control", "method")]
     notes = []
     for fact, words in BUDGET.items():
-        by_seed: dict[int, set[int]] = {}
+        by_seed: dict[int, dict[str, int]] = {}
         for run in trained:
-            by_seed.setdefault(run.seed, set()).add(run.facts[fact])
-        spread = sorted({value for values in by_seed.values() if len(values) > 1 for value in values})
-        if spread:
-            notes.append(f"budgets differ: between {spread[0]:,} and {spread[-1]:,} {words}")
+            by_seed.setdefault(run.seed, {})[run.name] = run.facts[fact]
+        uneven = [values for values in by_seed.values() if len(set(values.values())) > 1]
+        if uneven:
+            spread = [value for values in uneven for value in values.values()]
+            notes.append(f"budgets differ: between {min(spread):,} and {max(spread):,} {words}{_unlike_most(uneven)}")
     batches = sorted({(run.whole["training"]["batch_size"], run.whole["training"]["epochs"]) for run in trained})
     if len(batches) > 1:
         notes.append(f"budgets differ: batch size and epochs are {', '.join(f'{b} and {e}' for b, e in batches)}")
     return notes
+
+
+def _unlike_most(uneven: Sequence[Mapping[str, int]]) -> str:
+    """Who differs, where more than half agree."""
+    odd: dict[str, None] = {}
+    for values in uneven:
+        usual, n_usual = Counter(values.values()).most_common(1)[0]
+        if 2 * n_usual > len(values):
+            odd |= dict.fromkeys(name for name, value in values.items() if value != usual)
+    return f" ({', '.join(odd)} unlike most)" if odd else ""
 
 
 def _said(value: Any) -> str:

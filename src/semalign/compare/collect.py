@@ -1,7 +1,7 @@
 """Finished runs, read from their folders, and refused where they were not measured on the same rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from .names import name_runs
 
 BASE = "base"
 MANIFEST = "sweep.json"
+COMPARISON = "comparison.json"  # what a comparison of methods leaves in its folder
+TRAINED = ("control", "method")  # roles of students that were trained
+ORDER = ("before", "control", "method", "teacher")  # roles, from where the student starts to where it should go
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +44,13 @@ class Collection:
     """By task; `byte_probability` where a task has no score."""
     reference: str
     base: str
-    """What variants are compared with: the sweep's base, else the first run's method."""
+    """What differences are taken to: a comparison's recommended method, a sweep's base, else the first run's method."""
     config: Mapping[str, Any]
-    """Of the base's first run."""
+    """The comparison's own, else that of the base's first run."""
     failed: list[dict[str, str]]
     notes: list[str]
+    recommended: str = ""
+    """The base of a comparison of methods, where it has a finished run."""
 
     @property
     def seeds(self) -> list[int]:
@@ -63,26 +68,70 @@ def collect(folders: Sequence[str | Path]) -> Collection:
             swept += _sweep(folder, variants, failed)
         elif (folder / "config.yaml").exists():
             runs += _finished(folder, failed)
+        elif (folder / COMPARISON).exists():
+            raise UserError(f"{folder}: holds a comparison; give its YAML file and --out, or its run folders")
         else:
             raise UserError(f"{folder}: holds no run and no sweep")
     measured = [*swept, *name_runs(runs)]
     if not measured:
-        why = f" ({failed[0]['folder']}: {failed[0]['reason']})" if failed else ""
-        raise UserError(f"no finished run in {', '.join(map(str, folders))}{why}")
+        raise UserError(f"no finished run in {', '.join(map(str, folders))}{_why(failed)}")
     check_same(measured)
     notes: list[str] = []
     groups = _grouped(_with_reference(measured, notes), variants, notes)
-    base = BASE if BASE in groups else next((name for name, group in groups.items() if group.role == "method"), "")
-    notes += check_budget([run for group in groups.values() for run in group.runs.values()])
+    base = BASE if BASE in groups else next(iter(_methods(groups)), "")
+    config = (groups[base].first if base else measured[0]).whole
+    return _collection(groups, base, config, failed, notes)
+
+
+def collect_methods(
+    runs: Mapping[str, Mapping[int, Path]], recommended: str, config: Mapping[str, Any]
+) -> tuple[Collection | None, list[dict[str, str]]]:
+    """The runs of methods on one pair, by the name that each has in tables and by seed; and those that are not done.
+
+    None where no run is done.
+    """
+    failed: list[dict[str, str]] = []
+    measured = [
+        model.called(name) if model.role == "method" else model
+        for name, by_seed in runs.items()
+        for folder in by_seed.values()
+        for model in _finished(folder, failed)
+    ]
+    if not measured:
+        return None, failed
+    check_same(measured)
+    notes: list[str] = []
+    groups = _grouped(_with_reference(measured, notes), {}, notes)
+    methods = _methods(groups)
+    base = recommended if recommended in methods else methods[0]
+    if base != recommended:
+        notes.append(f"no finished run of {recommended}, the recommended method: differences are to {base}")
+    ordered = {name: groups[name] for name in sorted(groups, key=lambda name: ORDER.index(groups[name].role))}
+    found = _collection(ordered, base, config, failed, notes)
+    return replace(found, recommended=recommended if recommended in methods else ""), failed
+
+
+def _collection(
+    groups: dict[str, Group], base: str, config: Mapping[str, Any], failed: list[dict[str, str]], notes: list[str]
+) -> Collection:
+    first = next(iter(groups.values())).first
     return Collection(
         groups=groups,
-        metrics={task: score.measured for task, score in measured[0].scores.items()},
-        reference=measured[0].reference,
+        metrics={task: score.measured for task, score in first.scores.items()},
+        reference=first.reference,
         base=base,
-        config=(groups[base].first if base else measured[0]).whole,
+        config=config,
         failed=failed,
-        notes=notes,
+        notes=[*notes, *check_budget([run for group in groups.values() for run in group.runs.values()])],
     )
+
+
+def _methods(groups: Mapping[str, Group]) -> list[str]:
+    return [name for name, group in groups.items() if group.role == "method"]
+
+
+def _why(failed: Sequence[Mapping[str, str]]) -> str:
+    return f" ({failed[0]['folder']}: {failed[0]['reason']})" if failed else ""
 
 
 def _finished(folder: Path, failed: list[dict[str, str]]) -> list[Measured]:

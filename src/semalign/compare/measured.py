@@ -10,9 +10,11 @@ import numpy as np
 import yaml
 
 from ..artifacts import read_json
+from ..errors import UserError
 from ..evaluation import TaskScore
 
 ADAPTED = "teacher_adapted"
+FACTS = ("trainable", "steps", "train_tokens", "teacher_tokens")
 # What decides the numbers of a model, by its role; `method` is the model's own.
 DECIDES = {
     "before": ("student",),
@@ -39,7 +41,7 @@ class Measured:
     """The run's configuration."""
     method: Mapping[str, Any] | None
     facts: Mapping[str, Any]
-    """Of its plan and training: seconds, peak_bytes, trainable, steps, train_tokens."""
+    """Of its plan and training: seconds, peak_bytes, and those of FACTS."""
     reference: str
     """The teacher that gaps of this run are measured to."""
 
@@ -63,6 +65,10 @@ def read_run(folder: Path) -> list[Measured]:
     """Every model that a finished run measured, in the order of its record."""
     record = read_json(folder / "record.json")
     whole = yaml.safe_load(record["config"])
+    if any(fact not in model for model in record["models"] for fact in FACTS):
+        raise UserError(
+            f"{folder}: the record is an older version's and lacks some of {', '.join(FACTS)}; run it again"
+        )
     return [
         Measured(
             name=model["key"],
@@ -92,5 +98,5 @@ def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any
     return {
         "seconds": sum(cost["seconds"] for cost in costs),
         "peak_bytes": max((cost["peak_bytes"] for cost in costs), default=0),
-        **{fact: model[fact] for fact in ("trainable", "steps", "train_tokens")},
+        **{fact: model[fact] for fact in FACTS},
     }

@@ -1,91 +1,18 @@
 """The numbers of a comparison: scores, gaps and differences with their intervals, and who beats whom."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from ..evaluation.statistics import Interval
-from .collect import Collection, Group
-from .statistics import Sampled, intervals, mean_of, sample_rows, simultaneous
+from .answer import answer
+from .collect import TRAINED, Collection
+from .resampled import MEAN, Resampled
+from .statistics import simultaneous
 
-MEAN = "mean"
 SFT = "sft"
-TRAINED = ("control", "method")
-
-
-@dataclass(frozen=True, eq=False)
-class Resampled:
-    """Every model of a collection, resampled on the same rows and seeds."""
-
-    collection: Collection
-    seed: int = 0
-
-    @cached_property
-    def names(self) -> list[str]:
-        return list(self.collection.groups)
-
-    @cached_property
-    def scores(self) -> dict[str, Sampled]:
-        """By task, and the mean of all under `mean`."""
-        return self._with_mean({task: self._sample(task, bits=False) for task in self.collection.metrics})
-
-    @cached_property
-    def bits(self) -> dict[str, Sampled]:
-        """Bits per byte of gold answers; likewise."""
-        return self._with_mean({task: self._sample(task, bits=True) for task in self.collection.metrics})
-
-    @cached_property
-    def gaps(self) -> Sampled:
-        """Mean over tasks of the distance to the reference's score, on either side of it."""
-        reference = self.names.index(self.collection.reference)
-        every = range(len(self.collection.seeds))
-        tasks = [self.scores[task] for task in self.collection.metrics]
-        return mean_of([task.minus(task.pick([reference], every)).distance() for task in tasks])
-
-    def interval(self, sampled: Sampled, name: str) -> Interval:
-        places = self.places([name])
-        return intervals(sampled.pick([self.names.index(name)], places), seed=self.seed)[0]
-
-    def differences(self, task: str, names: Sequence[str], than: str) -> Sampled:
-        """Of the scores of some models and one other on the seeds that all of them have."""
-        places = self.places([*names, than])
-        ours = self.scores[task].pick([self.names.index(name) for name in names], places)
-        return ours.minus(self.scores[task].pick([self.names.index(than)], places))
-
-    def difference(self, task: str, name: str, than: str) -> Interval | None:
-        """None where no seed has both."""
-        if not self.places([name, than]):
-            return None
-        return intervals(self.differences(task, [name], than), seed=self.seed)[0]
-
-    def places(self, names: Sequence[str]) -> list[int]:
-        """Places of the seeds that all these models have."""
-        runs = [self.collection.groups[name].runs for name in names]
-        return [place for place, seed in enumerate(self.collection.seeds) if all(seed in held for held in runs)]
-
-    def _sample(self, task: str, *, bits: bool) -> Sampled:
-        groups = self.collection.groups.values()
-        rows = {
-            seed: next(g.runs[seed] for g in groups if seed in g.runs).scores[task] for seed in self.collection.seeds
-        }
-        sizes = {seed: np.asarray(score.row_bytes, dtype=np.float64) for seed, score in rows.items()}
-        weights = sizes if bits else {seed: np.ones(len(score.ids)) for seed, score in rows.items()}
-
-        def of(group: Group) -> dict[int, np.ndarray]:
-            if not bits:
-                return {seed: run.values[task] for seed, run in group.runs.items()}
-            return {seed: np.asarray(run.scores[task].row_bits) / sizes[seed] for seed, run in group.runs.items()}
-
-        ids = {seed: score.ids for seed, score in rows.items()}
-        return sample_rows([of(group) for group in groups], weights, ids, task=task, seed=self.seed)
-
-    @staticmethod
-    def _with_mean(tasks: dict[str, Sampled]) -> dict[str, Sampled]:
-        return {**tasks, MEAN: mean_of(list(tasks.values()))}
 
 
 def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
@@ -94,6 +21,7 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
     tasks = {task: {name: _task(drawn, task, name) for name in drawn.names} for task in collection.metrics}
     axes = dict.fromkeys(group.axis for group in collection.groups.values() if group.axis)
     return {
+        "answer": answer(drawn, collection.recommended) if collection.recommended else None,
         "methods": {name: _method(drawn, name, tasks) for name in drawn.names},
         "tasks": tasks,
         "metrics": collection.metrics,
@@ -112,15 +40,16 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
 
 def _method(drawn: Resampled, name: str, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     group = drawn.collection.groups[name]
-    gap = drawn.interval(drawn.gaps, name)
+    signed = drawn.difference(MEAN, name, drawn.collection.reference)
+    assert signed is not None  # collect leaves out seeds without the reference
     facts = [run.facts for run in group.runs.values()]
     return {
         "role": group.role,
         "axis": group.axis,
         "label": group.label,
         "mean_score": drawn.interval(drawn.scores[MEAN], name)._asdict(),
-        # Resampled distances lean upwards where the true one is small: the interval is widened to hold the value.
-        "mean_gap": Interval(gap.value, max(0.0, min(gap.value, gap.low)), max(gap.value, gap.high))._asdict(),
+        "mean_gap": drawn.closeness(MEAN, name)._asdict(),
+        "signed_gap": signed._asdict(),
         "bits_per_byte": drawn.interval(drawn.bits[MEAN], name)._asdict(),
         "overshoots": [task for task, row in tasks.items() if row[name]["gap"]["value"] > 0],
         "seconds": float(np.mean([fact["seconds"] for fact in facts])),
@@ -128,6 +57,7 @@ def _method(drawn: Resampled, name: str, tasks: Mapping[str, Mapping[str, Any]])
         "trainable": max(fact["trainable"] for fact in facts),
         "steps": max(fact["steps"] for fact in facts),
         "train_tokens": float(np.mean([fact["train_tokens"] for fact in facts])),
+        "teacher_tokens": float(np.mean([fact["teacher_tokens"] for fact in facts])),
         "seeds": list(group.runs),
         "is_base": _is_base(drawn.collection, name),
         "overrides": dict(group.overrides),
@@ -140,11 +70,12 @@ def _task(drawn: Resampled, task: str, name: str) -> dict[str, Any]:
     """`gap` is the signed difference to the reference: above 0 the model passes it."""
     collection = drawn.collection
     gap = drawn.difference(task, name, collection.reference)
-    assert gap is not None  # collect leaves out seeds without the reference
+    assert gap is not None
     return {
         "metric": collection.metrics[task],
         **_named(drawn.interval(drawn.scores[task], name), "score"),
         "gap": gap._asdict(),
+        "closeness": drawn.closeness(task, name)._asdict(),
         "bits_per_byte": drawn.interval(drawn.bits[task], name).value,
         "rows": len(collection.groups[name].first.scores[task].ids),
     }

@@ -1,7 +1,8 @@
 """The tables of a comparison as text cells, for the terminal, the Markdown and the page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from rich.markup import escape
@@ -9,11 +10,13 @@ from rich.table import Table as RichTable
 
 from ..report.units import count, decimal, memory, points, seconds
 from . import words
+from .collect import TRAINED
 from .words import Result
 
-TRAINED = ("control", "method")
 NOBODY = "No student beats another beyond the interval."
-COSTS = ("bits a byte", "trainable", "train tokens", "time", "memory")
+COSTS = ("trainable", "train tokens", "teacher tokens", "time", "memory")
+ABOVE = "A + marks a student above the teacher that gaps are measured to."
+Cell = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,25 @@ class Table:
 
 
 def all_tables(result: Result) -> list[Table]:
-    """The models outside any axis, then each axis with its conclusion, then task by task, then who beats whom."""
-    axes = [axis_table(result, axis) for axis in result["axes"]]
-    return [main_table(result), *axes, task_table(result), winner_table(result)]
+    """The models, what they cost, then task by task, then who beats whom."""
+    return [*model_tables(result), cost_table(result), *task_tables(result), winner_table(result)]
+
+
+def model_tables(result: Result) -> list[Table]:
+    """The recommended method against each other one, the models of no axis, then each axis with its conclusion."""
+    first = [answer_table(result)] if result["answer"] else []
+    return [*first, main_table(result), *(axis_table(result, axis) for axis in result["axes"])]
+
+
+def answer_table(result: Result) -> Table:
+    """The recommended method minus each other student."""
+    found = result["answer"]
+    rows = [
+        (name, words.change(each["score"]), words.change(each["closeness"]), str(each["seeds"]))
+        for name, each in found["against"].items()
+    ]
+    lead = "Above 0 its score is higher; below 0 it is closer to the teacher."
+    return Table(f"{found['recommended']} minus each other", ("", "score", "closeness", "seeds"), rows, (lead,))
 
 
 def main_table(result: Result) -> Table:
@@ -42,12 +61,37 @@ def axis_table(result: Result, axis: str) -> Table:
     return Table(axis, _columns(result), rows, (words.conclusion(result, axis),))
 
 
-def task_table(result: Result) -> Table:
-    """Scores by task; `+` where a student passes the reference."""
+def cost_table(result: Result) -> Table:
+    """What planning and training took; a mean over seeds, the peak the highest."""
+    return Table("Costs", ("", *COSTS), [_cost_row(result, name) for name in result["methods"]])
+
+
+def task_tables(result: Result) -> list[Table]:
+    """Task by task: scores, signed gaps, closeness and bits per byte."""
+    return [
+        _by_task(result, "Scores by task, %", lambda cell: words.share(cell, "score"), marked=True),
+        _by_task(result, "Gaps to the teacher by task, points", lambda cell: words.change(cell["gap"])),
+        _by_task(result, "Closeness to the teacher by task, points", lambda cell: words.share(cell["closeness"])),
+        _by_task(result, "Bits per byte of gold answers by task", lambda cell: decimal(cell["bits_per_byte"])),
+    ]
+
+
+def _by_task(result: Result, title: str, shown: Cell, *, marked: bool = False) -> Table:
     tasks = result["tasks"]
-    columns = ("", *(f"{task}, %" for task in tasks))
-    rows = [(name, *(_score(result, task, name) for task in tasks)) for name in result["methods"]]
-    return Table("Tasks", columns, rows, ("A + marks a student above the teacher that gaps are measured to.",))
+    rows = [
+        (
+            name,
+            *(shown(tasks[task][name]) + (" +" if marked and task in passed(result, name) else "") for task in tasks),
+        )
+        for name in result["methods"]
+    ]
+    return Table(title, ("", *tasks), rows, (ABOVE,) if marked else ())
+
+
+def passed(result: Result, name: str) -> list[str]:
+    """Tasks on which a trained student passes the teacher."""
+    method = result["methods"][name]
+    return method["overshoots"] if method["role"] in TRAINED else []
 
 
 def winner_table(result: Result) -> Table:
@@ -61,63 +105,75 @@ def winner_table(result: Result) -> Table:
 
 
 def terminal_tables(result: Result) -> list[RichTable]:
-    """What the terminal shows: scores and differences, the models first and then each axis under its conclusion."""
-    found = []
-    for table in all_tables(result)[:-2]:
-        shown = RichTable(box=None, pad_edge=False, title=escape(table.title), title_justify="left", title_style="bold")
-        shown.caption, shown.caption_justify = escape("\n".join(table.lead)), "left"
-        kept = [place for place, column in enumerate(table.columns) if column not in COSTS]
-        for place in kept:
-            shown.add_column(escape(table.columns[place]), justify="right" if place else "left")
-        for row in table.rows:
-            shown.add_row(*(escape(row[place]) for place in kept))
-        found.append(shown)
-    return found
+    """What the terminal shows: scores and differences, what they cost, and without axes the scores and gaps by task."""
+    per_task = [] if result["axes"] else [cost_table(result), *task_tables(result)[:2]]
+    return [_terminal(table) for table in (*model_tables(result), *per_task)]
+
+
+def _terminal(table: Table) -> RichTable:
+    shown = RichTable(box=None, pad_edge=False, title=escape(table.title), title_justify="left", title_style="bold")
+    shown.caption, shown.caption_justify = escape("\n".join(table.lead)), "left"
+    longest = max((len(row[0]) for row in table.rows), default=0)
+    shown.add_column(escape(table.columns[0]), min_width=longest)  # names are kept whole where numbers have to wrap
+    for column in table.columns[1:]:
+        shown.add_column(escape(column), justify="right")
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    return shown
 
 
 def _columns(result: Result) -> tuple[str, ...]:
     against = [f"against {name}" for name in _against(result)]
-    return ("", "mean, %", "gap", *against, *COSTS, "seeds")
+    return ("", "mean, %", "gap to teacher", "closeness", *against, "bits a byte", "seeds")
 
 
 def _against(result: Result) -> list[str]:
+    """What the table of models takes differences to; those to a recommended method have a table of their own."""
+    if result["answer"]:
+        return [result["control"]] if result["control"] else []
     return list(dict.fromkeys(name for name in (result["base"], result["control"]) if name))
 
 
 def _row(result: Result, name: str) -> tuple[str, ...]:
     method = result["methods"][name]
-    is_trained = method["role"] in TRAINED
+    is_trained, is_reference = method["role"] in TRAINED, name == result["reference"]
     return (
         words.label(result, name) + (" *" if method["budget"] else ""),
         words.share(method["mean_score"]),
-        "–" if name == result["reference"] else words.share(method["mean_gap"]),
+        words.change(None if is_reference else method["signed_gap"]),
+        "–" if is_reference else words.share(method["mean_gap"]),
         *(words.change(words.difference(result, name, than)) if is_trained else "–" for than in _against(result)),
         decimal(method["bits_per_byte"]["value"]),
-        count(method["trainable"]) if is_trained else "–",
-        count(method["train_tokens"]) if is_trained else "–",
-        seconds(method["seconds"]) if is_trained else "–",
-        memory(method["peak_bytes"]) if is_trained else "–",
         str(len(method["seeds"])),
     )
 
 
-def _score(result: Result, task: str, name: str) -> str:
-    cell = result["tasks"][task][name]
-    passes = result["methods"][name]["role"] in TRAINED and cell["gap"]["value"] > 0
-    return words.share(cell, "score") + (" +" if passes else "")
+def _cost_row(result: Result, name: str) -> tuple[str, ...]:
+    method = result["methods"][name]
+    if method["role"] not in TRAINED:
+        return (name, *["–"] * len(COSTS))
+    return (
+        name,
+        count(method["trainable"]),
+        count(method["train_tokens"]),
+        count(method["teacher_tokens"]),
+        seconds(method["seconds"]),
+        memory(method["peak_bytes"]),
+    )
 
 
+COST_FACTS = ("seconds", "peak_bytes", "trainable", "train_tokens", "teacher_tokens")
 CSV_COLUMNS = (
     "name", "axis", "label", "role", "task", "metric", "score", "low", "high", "gap", "gap_low", "gap_high",
-    "bits_per_byte", "seconds", "peak_bytes", "trainable", "train_tokens", "seeds",
+    "closeness", "closeness_low", "closeness_high", "bits_per_byte", *COST_FACTS, "seeds",
 )  # fmt: skip
 
 
 def csv_rows(result: Result) -> Iterable[Sequence[Any]]:
-    """One line a model and task, and one for its mean, in [0, 1]. The gap of a task is signed, the mean's not."""
+    """One line a model and task, and one for its mean, in [0, 1]. Gaps are signed, closeness is not."""
     for name, method in result["methods"].items():
         about = (name, method["axis"], method["label"], method["role"])
-        costs = (method["seconds"], method["peak_bytes"], method["trainable"], method["train_tokens"])
+        costs = [method[fact] for fact in COST_FACTS]
         for task in ("mean", *result["tasks"]):
             yield (*about, task, *_numbers(result, name, task), *costs, len(method["seeds"]))
 
@@ -125,7 +181,8 @@ def csv_rows(result: Result) -> Iterable[Sequence[Any]]:
 def _numbers(result: Result, name: str, task: str) -> tuple[Any, ...]:
     if task == "mean":
         method = result["methods"][name]
-        score, gap = method["mean_score"], method["mean_gap"]
-        return ("", *score.values(), *gap.values(), method["bits_per_byte"]["value"])
+        intervals = [method[part].values() for part in ("mean_score", "signed_gap", "mean_gap")]
+        return ("", *chain(*intervals), method["bits_per_byte"]["value"])
     cell = result["tasks"][task][name]
-    return (cell["metric"], cell["score"], cell["low"], cell["high"], *cell["gap"].values(), cell["bits_per_byte"])
+    score = (cell["metric"], cell["score"], cell["low"], cell["high"])
+    return (*score, *cell["gap"].values(), *cell["closeness"].values(), cell["bits_per_byte"])

@@ -24,10 +24,13 @@ def lead(result: Result) -> list[str]:
     kinds = "; ".join(f"{task}: {metric.replace('_', ' ')}" for task, metric in metrics.items())
     lines = [
         f"{len(trained)} ways to train the student, {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
-        f"{_count(len(metrics), 'task')} ({kinds}). Scores in percent, differences and gaps in points.",
-        "Intervals: 95 %, bootstrap over seeds and rows, paired by both. Gap: mean over tasks of the distance to "
-        f"{the_teacher(result)}'s score, above or below.",
+        f"{_count(len(metrics), 'task')} ({kinds}). Scores in percent, differences, gaps and closeness in points.",
+        f"Gap: the score minus that of {the_teacher(result)}; above 0 the student passes it. Closeness: the mean over "
+        "tasks and seeds of the distance to that score, above or below; 0 is closest. Intervals: 95 %, bootstrap over "
+        "seeds and rows, paired by both.",
     ]
+    if result["answer"] is not None:
+        lines.insert(0, result["answer"]["words"])
     likelihood = [task for task, metric in metrics.items() if metric == LIKELIHOOD]
     if 0 < len(likelihood) < len(metrics):
         lines.append(
@@ -51,7 +54,7 @@ def the_teacher(result: Result) -> str:
 
 
 def overshoots(result: Result) -> list[str]:
-    """Which students pass the teacher, and where: the gap counts it as distance, but it is no error."""
+    """Which students pass the teacher, and where: closeness counts it as distance, but it is no error."""
     found = [
         f"{name} on {', '.join(method['overshoots'])}"
         for name, method in result["methods"].items()
@@ -59,7 +62,7 @@ def overshoots(result: Result) -> list[str]:
     ]
     if not found:
         return []
-    return [f"Above {the_teacher(result)} (counted as distance by the gap, but no error): {'; '.join(found)}."]
+    return [f"Above {the_teacher(result)} (closeness counts that as distance, but it is no error): {'; '.join(found)}."]
 
 
 def conclusion(result: Result, axis: str) -> str:

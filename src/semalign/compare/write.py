@@ -24,20 +24,22 @@ def compare(
 ) -> dict[str, Any]:
     """The comparison of runs and sweeps, written into `out` where given; an older comparison there is replaced."""
     if out is not None:
-        _refuse_other(Path(out))
+        refuse_other(Path(out))
     found = result(collect(folders))
     if out is not None:
         write(found, Path(out), title)
     return found
 
 
-def _refuse_other(out: Path) -> None:
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / RESULT).exists()):
+def refuse_other(out: Path, *marks: str) -> None:
+    """Refuse a folder with files where none of them is a comparison's."""
+    known = any((out / mark).exists() for mark in (RESULT, *marks))
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not known):
         raise UserError(f"{out}: holds something else than a comparison; choose another --out")
 
 
-def write(found: Mapping[str, Any], out: Path, title: str) -> None:
-    """All four files."""
+def write(found: dict[str, Any], out: Path, title: str) -> dict[str, Any]:
+    """All four files; returns what compare.json holds."""
     write_json(out / RESULT, found)
     write_text(out / "compare.md", markdown(found, title))
     buffer = io.StringIO()
@@ -49,6 +51,7 @@ def write(found: Mapping[str, Any], out: Path, title: str) -> None:
     conclusions = [f"{axis}: {words.conclusion(found, axis)}" for axis in found["axes"]]
     lead = [*words.lead(found), *conclusions, *failures(found)]
     write_sheet(out / "compare.html", title=title, lead=lead, tables=tables, pictures=_pictures(found))
+    return found
 
 
 def markdown(found: Mapping[str, Any], title: str) -> str:
@@ -58,12 +61,19 @@ def markdown(found: Mapping[str, Any], title: str) -> str:
         parts += [f"## {table.title}", *table.lead, _table(table) if table.rows else ""]
     if found["failed"]:
         parts += ["## Failed", _list(failures(found))]
-    parts += ["## Configurations", "What every variant changes:", _list(_changes(found)), "The base:", _base(found)]
+    parts += ["## Configurations", *_configurations(found)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def failures(found: Mapping[str, Any]) -> list[str]:
     return [f"Not counted: {each['folder']} ({each['reason']})." for each in found["failed"]]
+
+
+def _configurations(found: Mapping[str, Any]) -> list[str]:
+    if "methods" in found["config"]:
+        methods = found["config"]["methods"].items()
+        return ["The methods:", _list([f"{name}: `{_flow(_said(method))}`" for name, method in methods]), _base(found)]
+    return ["What every variant changes:", _list(_changes(found)), "The base:", _base(found)]
 
 
 def _changes(found: Mapping[str, Any]) -> list[str]:
@@ -80,7 +90,7 @@ def _flow(values: Mapping[str, Any]) -> str:
 
 
 def _base(found: Mapping[str, Any]) -> str:
-    config = _said({key: value for key, value in found["config"].items() if key != "root"})
+    config = _said({key: value for key, value in found["config"].items() if key not in ("root", "methods")})
     return f"```yaml\n{yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)}```"
 
 
@@ -106,9 +116,10 @@ def _list(lines: Sequence[str]) -> str:
 def _pictures(found: Mapping[str, Any]) -> list[Any] | None:
     """The drawings, or None where matplotlib is missing."""
     try:
+        from ..report.plots.compare_models import standings
         from ..report.plots.compare_sheet import forests
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         return None
-    return forests(found)
+    return [*(standings(found) if not found["axes"] else ()), *forests(found)]

@@ -8,7 +8,8 @@ from ..units import points
 from .canvas import AMBER, BLUE, INK, MUTED, PAPER, Picture, panels, picture, plain, style
 
 COLOURS = {"helps": BLUE, "hurts": AMBER, "unclear": MUTED}
-REST = "other models"
+REST = "Other models"
+NO_AXES = "Differences of mean scores"
 
 
 def forests(result: Mapping[str, Any]) -> list[Picture]:
@@ -16,7 +17,7 @@ def forests(result: Mapping[str, Any]) -> list[Picture]:
     against = list(dict.fromkeys(name for name in (result["base"], result["control"]) if name))
     groups: dict[str, list[str]] = {}
     for name, method in result["methods"].items():
-        groups.setdefault(method["axis"] or REST, []).append(name)
+        groups.setdefault(method["axis"] or (REST if result["axes"] else NO_AXES), []).append(name)
     with style():
         drawn = [
             _forest(result, f"forest-{place}", axis, names, against)
@@ -54,7 +55,7 @@ def _forest(
         if variant in each
     )
     caption = (
-        "Right of 0 the variant is better. Filled marks are apart from 0; the interval of an open one includes it."
+        "Right of 0 the named one is better. Filled marks are apart from 0; the interval of an open one includes it."
     )
     return picture(name, axis, caption, f"{words}.", figure)
 

@@ -12,6 +12,7 @@ from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.fisher import Fisher
 from semalign.losses.geometry import Geometry
+from semalign.losses.jsd import JSD
 from semalign.losses.kl import ForwardKL
 from semalign.losses.mse import MSE
 from semalign.losses.onehot_cosine import OnehotCosine
@@ -253,7 +254,9 @@ def test_a_state_of_zeros_costs_one_and_has_a_gradient(loss, case):
 
 
 @pytest.mark.parametrize(
-    "loss", [CrossEntropy(), ForwardKL(), ForwardKL(temperature=3.0), ReverseKL(), SkewKL(), Fisher()], ids=repr
+    "loss",
+    [CrossEntropy(), ForwardKL(), ForwardKL(temperature=3.0), ReverseKL(), SkewKL(), JSD(), JSD(top_k=3), Fisher()],
+    ids=repr,
 )
 def test_scoring_rules_are_blind_to_a_shift_of_the_logits(loss, case):
     h, target, mask = case

@@ -1,11 +1,11 @@
-# make env: everything into .venv; make demo: the quickstart; make test, make check: as CI does; make ablations: docs/results/ablations.md.
+# make env: everything into .venv; make demo: the quickstart; make test, make check: as CI does; make ablations, make compare: docs/results.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test check format pair ablations clean
+.PHONY: env demo test check format pair ablations compare clean
 
 env: $(VENV)/.ready
 
@@ -40,6 +40,14 @@ ablations: env
 	$(BIN)/semalign compare $(ABLATIONS) --out $(ABLATIONS)-compare --title "Ablations on the embedded pair"
 	cp $(ABLATIONS)-compare/compare.md docs/results/ablations.md
 	cp $(ABLATIONS)-compare/compare.json docs/results/ablations.json
+
+# Five seeds of every method; COMPARE_SET="--set seeds=1" and the like make it smaller.
+COMPARE ?= runs/compare-embedded
+compare: env
+	OMP_NUM_THREADS=1 $(BIN)/semalign compare configs/compare/embedded.yaml --jobs 2 --out $(COMPARE) \
+		--title "Every method on the embedded pair" $(COMPARE_SET)
+	cp $(COMPARE)/compare.md docs/results/embedded.md
+	cp $(COMPARE)/compare.json docs/results/embedded.json
 
 clean:
 	rm -rf $(VENV) runs dist build

@@ -11,6 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from semalign.attribution.gradient_x_activation import GradientXActivation
 from semalign.basis import Vocabulary
+from semalign.compare.answer import RIVALS
+from semalign.compare.config import Comparison
 from semalign.config import Run
 from semalign.methods.semalign import SemAlign
 from semalign.models import assemble, listen, lora
@@ -18,11 +20,13 @@ from semalign.pairing import PairingContext
 from semalign.pairing.depth import Depth
 from semalign.quickstart import quickstart_config
 from semalign.sweep import find_variants
+from semalign.sweep.fit import check_runs
 from semalign.sweep.plan import plan
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 AXES = sorted(path for path in CONFIGS.rglob("*.yaml") if "axes" in yaml.safe_load(path.read_text("utf-8")))
-SHIPPED = sorted(set(CONFIGS.rglob("*.yaml")) - set(AXES))
+COMPARISONS = sorted((CONFIGS / "compare").glob("*.yaml"))
+SHIPPED = sorted(set(CONFIGS.rglob("*.yaml")) - set(AXES) - set(COMPARISONS))
 PAPER = CONFIGS / "paper" / "llama2_13b_to_7b_gsm8k.yaml"
 SIZES = {
     "teacher": {"num_hidden_layers": 40, "hidden_size": 5120, "num_attention_heads": 40, "intermediate_size": 13824},
@@ -77,6 +81,30 @@ def test_the_ablations_that_the_paper_announced_ship():
     assert len(by_axis["pairing"]) >= 8
     assert {"random", "reverse"} <= set(by_axis["pairing"])
     assert {"random", "permuted logit", "geometry identity"} <= set(by_axis["map"])
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_every_shipped_comparison_names_the_rivals_and_their_controls(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEMALIGN_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("SEMALIGN_DATA", str(tmp_path / "data"))
+    comparison = Comparison.read(path)
+    (runs,) = comparison.runs(str(path)).values()
+    assert comparison.recommended == "semalign"
+    assert set(RIVALS) < set(runs)
+    assert {"pissa", "hidden-kd", "gkd", "semalign-v1"} < set(runs)
+    assert runs["semalign-v1"].method == SemAlign()
+    assert all(run.teacher.adapt and run.evaluation.split == "test" for run in runs.values())
+
+
+@pytest.mark.slow
+def test_every_method_of_the_embedded_comparison_fits_its_pair():
+    path = CONFIGS / "compare" / "embedded.yaml"
+    comparison = Comparison.read(path)
+    (runs,) = comparison.runs(str(path)).values()
+    check_runs(list(runs.items()))
+    assert len(runs) == 14
+    assert len(comparison.seeds) >= 5
+    assert runs["semalign"].method == quickstart_config().method
 
 
 def test_the_quickstart_can_be_read_and_takes_another_seed():

@@ -201,15 +201,13 @@ def compare(
     goes on where it was; exit code 1 if a run failed.
     """
     if all(each.is_dir() for each in given):
-        without_effect = {"--jobs": jobs, "--set": overrides}
-        for option, value in without_effect.items():
+        for option, value in {"--jobs": jobs, "--set": overrides}.items():
             if value:
                 raise UserError(f"{option}: folders hold finished runs, so it has no effect; leave it out")
         _compare_folders(given, out, title)
     elif len(given) > 1:
-        raise UserError(
-            f"{next(e for e in given if not e.is_dir())}: give one comparison file, or only folders of runs"
-        )
+        wrong = next(each for each in given if not each.is_dir())
+        raise UserError(f"{wrong}: is no folder; give one comparison file alone, or only folders of runs")
     else:
         _compare_file(given[0], out, title, jobs or 1, overrides or ())
 

@@ -113,10 +113,11 @@ def terminal_tables(result: Result) -> list[RichTable]:
 def _terminal(table: Table) -> RichTable:
     shown = RichTable(box=None, pad_edge=False, title=escape(table.title), title_justify="left", title_style="bold")
     shown.caption, shown.caption_justify = escape("\n".join(table.lead)), "left"
-    longest = max((len(row[0]) for row in table.rows), default=0)
-    shown.add_column(escape(table.columns[0]), min_width=longest)  # names are kept whole where numbers have to wrap
-    for column in table.columns[1:]:
-        shown.add_column(escape(column), justify="right")
+    for place, column in enumerate(table.columns):
+        cells = [row[place] for row in table.rows]
+        # names and single numbers are kept whole; where there is no room, intervals wrap
+        is_short = not any(" (" in cell for cell in cells)
+        shown.add_column(escape(column), justify="right" if place else "left", no_wrap=is_short)
     for row in table.rows:
         shown.add_row(*map(escape, row))
     return shown

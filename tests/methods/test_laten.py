@@ -8,13 +8,14 @@ from tiny import tiny
 from semalign.data import collate
 from semalign.errors import UserError
 from semalign.losses.cross_entropy import CrossEntropy
-from semalign.methods import Given, laten_fit
+from semalign.methods import Given
 from semalign.methods.laten import LaTen
-from semalign.methods.laten_adapter import adapter_tensors, inject_adapters, write_changes
-from semalign.methods.laten_fit import held_out_rows, one_cycle
-from semalign.methods.laten_locate import Located
-from semalign.methods.laten_places import KIND_OF, ROLES, Places
-from semalign.methods.laten_translator import (
+from semalign.methods.laten import fit as laten_fit
+from semalign.methods.laten.adapter import adapter_tensors, inject_adapters, write_changes
+from semalign.methods.laten.fit import held_out_rows, one_cycle
+from semalign.methods.laten.locate import Located
+from semalign.methods.laten.places import KIND_OF, ROLES, Places
+from semalign.methods.laten.translator import (
     Change,
     Translator,
     changes_of,

@@ -5,12 +5,12 @@ import torch
 from pair import make_examples
 from tiny import FAMILIES, tiny, tiny_tokenizer, tokens
 
-from semalign.methods import laten_reading
-from semalign.methods.laten_lens import FixedLens
-from semalign.methods.laten_locate import Locator, kept_layers, layer_scores, neuron_scores
-from semalign.methods.laten_places import KINDS, WRITES, Places, first_of_each, refuse_places
-from semalign.methods.laten_reading import read_row
-from semalign.methods.laten_rows import LocatingRow, locating_row, rows_of
+from semalign.methods.laten import reading as laten_reading
+from semalign.methods.laten.lens import FixedLens
+from semalign.methods.laten.locate import Locator, kept_layers, layer_scores, neuron_scores
+from semalign.methods.laten.places import KINDS, WRITES, Places, first_of_each, refuse_places
+from semalign.methods.laten.reading import read_row
+from semalign.methods.laten.rows import LocatingRow, locating_row, rows_of
 from semalign.models import FINAL, Point, states_of
 
 PLAIN = ["llama", "mistral", "qwen2", "qwen3", "gemma", "granite", "smollm3", "opt"]
@@ -162,7 +162,7 @@ def test_chunks_and_other_rows_change_no_score():
 
 
 def test_no_chunk_holds_more_logits_than_it_may(monkeypatch):
-    from semalign.methods import laten_locate
+    from semalign.methods.laten import locate as laten_locate
 
     model, seen = tiny(), []
     lens, places = FixedLens(model), Places(model)

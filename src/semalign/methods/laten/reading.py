@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..losses.base import upcast
-from ..models import FINAL, Point, Site, states_of
-from .laten_lens import FixedLens
-from .laten_places import KINDS, WRITES, Kind, Places
-from .laten_rows import LocatingRow
+from ...losses.base import upcast
+from ...models import FINAL, Point, Site, states_of
+from .lens import FixedLens
+from .places import KINDS, WRITES, Kind, Places
+from .rows import LocatingRow
 
 Sources = Literal["last", "all"]
 ADDS: dict[Kind, Site] = {"attention": "attn_out", "ffn": "mlp_out"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from ..data import Batch
+from ...data import Batch
 
 CLOSING = set(".,;:!?'\")]}") | set(" \n\t")
 

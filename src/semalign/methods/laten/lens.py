@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import UserError
-from ..losses.base import upcast
-from ..models import LanguageModel
+from ...errors import UserError
+from ...losses.base import upcast
+from ...models import LanguageModel
 
 TOLERANCE = 0.02  # bfloat16 keeps eight bits; another norm is off by far more
 

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch.func import functional_call
 
-from ..artifacts import write_text
-from ..data import Batch, Example, batches
-from ..errors import UserError
-from .base import Given
-from .laten_adapter import adapter_tensors, write_changes
-from .laten_locate import Located
-from .laten_places import Kind, Places
-from .laten_translator import Change, Changes, Translator, changes_of, mean_of, size_of, teacher_vectors
-from .step import Step
+from ...artifacts import write_text
+from ...data import Batch, Example, batches
+from ...errors import UserError
+from ..base import Given
+from ..step import Step
+from .adapter import adapter_tensors, write_changes
+from .locate import Located
+from .places import Kind, Places
+from .translator import Change, Changes, Translator, changes_of, mean_of, size_of, teacher_vectors
 
 WEIGHT_DECAY, BETAS = 0.05, (0.9, 0.95)  # Tan et al. 2025, as are the shape of the schedule and its shares
 RISING, LOWEST = 0.1, 1 / 25

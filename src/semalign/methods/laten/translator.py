@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from ..models.family import Role
-from .laten_locate import Located
-from .laten_places import KIND_OF, ROLES, Kind, Places, first_of_each
+from ...models.family import Role
+from .locate import Located
+from .places import KIND_OF, ROLES, Kind, Places, first_of_each
 
 DEVIATION = 1e-5  # of the first weights: translated neurons are then near 0, and the student is as it was
 

@@ -9,22 +9,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import UserError
-from ..losses.cross_entropy import CrossEntropy
-from ..models import LanguageModel
-from ..models.family import Role
-from ..pairing import Pair
-from ..training import History, LoraOptions, TrainingOptions
-from .base import Given, Method, MethodContext, Plan
-from .laten_adapter import inject_adapters
-from .laten_fit import Fit, Match, held_out_rows
-from .laten_lens import FixedLens
-from .laten_locate import Choice, Locator, kept_layers, layer_scores
-from .laten_places import KIND_OF, KINDS, Kind, Places, refuse_places
-from .laten_reading import Sources, read_row
-from .laten_rows import LocatingRow, locating_row, rows_of
-from .laten_translator import Translator
-from .step import Stage, Step
+from ...errors import UserError
+from ...losses.cross_entropy import CrossEntropy
+from ...models import LanguageModel
+from ...models.family import Role
+from ...pairing import Pair
+from ...training import History, LoraOptions, TrainingOptions
+from ..base import Given, Method, MethodContext, Plan
+from ..step import Stage, Step
+from .adapter import inject_adapters
+from .fit import Fit, Match, held_out_rows
+from .lens import FixedLens
+from .locate import Choice, Locator, kept_layers, layer_scores
+from .places import KIND_OF, KINDS, Kind, Places, refuse_places
+from .reading import Sources, read_row
+from .rows import LocatingRow, locating_row, rows_of
+from .translator import Translator
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..errors import UserError
-from ..models import LanguageModel
-from ..models.family import Role
+from ...errors import UserError
+from ...models import LanguageModel
+from ...models.family import Role
 
 Kind = Literal["attention", "ffn"]
 READS: dict[Kind, Role] = {"attention": "v", "ffn": "up"}

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from ..models import LanguageModel
-from ..models.family import Role
-from ..models.quiet import quiet
-from .laten_places import READS, ROLES, Places
-from .laten_translator import Change, Changes
+from ...models import LanguageModel
+from ...models.family import Role
+from ...models.quiet import quiet
+from .places import READS, ROLES, Places
+from .translator import Change, Changes
 
 if TYPE_CHECKING:
     from peft import PeftModel

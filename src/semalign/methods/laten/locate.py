@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..models import LanguageModel
-from .laten_lens import FixedLens
-from .laten_places import KINDS, WRITES, Kind, Places
-from .laten_reading import Reading, Sources, read_row
-from .laten_rows import LocatingRow
-from .lens import LOGITS_AT_ONCE
+from ...models import LanguageModel
+from ..lens import LOGITS_AT_ONCE
+from .lens import FixedLens
+from .places import KINDS, WRITES, Kind, Places
+from .reading import Reading, Sources, read_row
+from .rows import LocatingRow
 
 Choice = Literal["located", "random"]
 

@@ -1,11 +1,13 @@
-"""Whether runs fit their models: asked of all of them before the first one starts."""
+"""Whether runs fit their models and rows: asked of all of them before the first one starts."""
 
 from collections.abc import Sequence
 
 from ..config import Run
-from ..data import Task, load_task
+from ..data import load_task
 from ..errors import UserError
-from ..prepare import check_models, load_model, pick_device
+from ..models import LanguageModel
+from ..prepare import check_models, load_model, pick_device, refuse_empty
+from ..results import Rows, encode_rows
 
 
 def check_runs(runs: Sequence[tuple[str, Run]]) -> None:
@@ -13,21 +15,24 @@ def check_runs(runs: Sequence[tuple[str, Run]]) -> None:
     by_models: dict[str, list[tuple[str, Run]]] = {}
     for name, run in runs:
         by_models.setdefault(str([run.student, run.teacher, run.device]), []).append((name, run))
-    loaded: dict[str, list[Task]] = {}
     for group in by_models.values():
         first = group[0][1]
         device = pick_device(first.device)
         student, teacher = (load_model(first, part, device) for part in (first.student, first.teacher))
+        known: dict[str, Rows] = {}
         for name, run in group:
             try:
-                check_models(run, student, teacher, _tasks(run, loaded))
+                rows = _rows(run, student, known)
+                check_models(run, student, teacher, rows.tasks)
+                refuse_empty(run, rows)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from None
 
 
-def _tasks(run: Run, loaded: dict[str, list[Task]]) -> list[Task]:
-    """The rows of a run, read once for all that have the same."""
+def _rows(run: Run, student: LanguageModel, known: dict[str, Rows]) -> Rows:
+    """The rows of a run as tokens, read once for all that have the same."""
     place = str(run.data)
-    if place not in loaded:
-        loaded[place] = [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]
-    return loaded[place]
+    if place not in known:
+        tasks = [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]
+        known[place] = encode_rows(run, tasks, student)
+    return known[place]

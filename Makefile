@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test check format pair ablations compare clean
+.PHONY: env demo test check format pair ablations ablations-real compare compare-real clean
 
 env: $(VENV)/.ready
 
@@ -41,6 +41,17 @@ ablations: env
 	cp $(ABLATIONS)-compare/compare.md docs/results/ablations.md
 	cp $(ABLATIONS)-compare/compare.json docs/results/ablations.json
 
+# The ablations on real weights, one seed, about 50 minutes: docs/real-models.md says where models and rows lie.
+ABLATIONS_REAL ?= runs/ablations-smollm2
+ablations-real: env
+	test -d models/smollm2-135m-26 || $(BIN)/semalign shrink configs/real/smollm2_shrunk.yaml --layers 26 --by even \
+		--out models/smollm2-135m-26
+	OMP_NUM_THREADS=1 $(BIN)/semalign sweep configs/ablations/smollm2/base.yaml --axes configs/ablations/smollm2/axes.yaml \
+		--out $(ABLATIONS_REAL)
+	$(BIN)/semalign compare $(ABLATIONS_REAL) --out $(ABLATIONS_REAL)-compare --title "Ablations on real weights"
+	cp $(ABLATIONS_REAL)-compare/compare.md docs/results/ablations-smollm2.md
+	cp $(ABLATIONS_REAL)-compare/compare.json docs/results/ablations-smollm2.json
+
 # Five seeds of every method; COMPARE_SET="--set seeds=1" and the like make it smaller.
 COMPARE ?= runs/compare-embedded
 compare: env
@@ -48,6 +59,14 @@ compare: env
 		--title "Every method on the embedded pair" $(COMPARE_SET)
 	cp $(COMPARE)/compare.md docs/results/embedded.md
 	cp $(COMPARE)/compare.json docs/results/embedded.json
+
+# The same on real weights at reduced size, one seed.
+COMPARE_REAL ?= runs/compare-smollm2
+compare-real: env
+	OMP_NUM_THREADS=1 $(BIN)/semalign compare configs/compare/smollm2.yaml --jobs 2 --out $(COMPARE_REAL) \
+		--title "Methods on real weights, SmolLM2-135M and itself without four layers"
+	cp $(COMPARE_REAL)/compare.md docs/results/smollm2.md
+	cp $(COMPARE_REAL)/compare.json docs/results/smollm2.json
 
 clean:
 	rm -rf $(VENV) runs dist build

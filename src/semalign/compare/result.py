@@ -34,7 +34,7 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
         "seeds": collection.seeds,
         "failed": collection.failed,
         "notes": collection.notes,
-        "config": collection.config,
+        "config": {key: value for key, value in collection.config.items() if key != "root"},  # may be published
     }
 
 

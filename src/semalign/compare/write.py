@@ -90,7 +90,7 @@ def _flow(values: Mapping[str, Any]) -> str:
 
 
 def _base(found: Mapping[str, Any]) -> str:
-    config = _said({key: value for key, value in found["config"].items() if key not in ("root", "methods")})
+    config = _said({key: value for key, value in found["config"].items() if key != "methods"})
     return f"```yaml\n{yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)}```"
 
 

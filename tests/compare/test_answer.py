@@ -1,17 +1,21 @@
 """Did alignment help: ratios of distances against a plain version, planted answers, several pairs as one."""
 
+import json
 import zlib
 
 import numpy as np
 import pytest
 from fake_runs import config_of, outcomes, write_run
 
+from semalign.artifacts import read_json
+from semalign.compare import compare
 from semalign.compare.collect import collect_methods
 from semalign.compare.overview import overview
 from semalign.compare.resampled import Resampled
 from semalign.compare.result import result
 from semalign.compare.statistics import Sampled, mean_of, ratio, sample_rows
 from semalign.compare.words import lead
+from semalign.errors import UserError
 
 N_ROW = 12
 SHARES = {"semalign": 0.8, "sft": 0.5, "laten": 0.3, "mine": 0.7}
@@ -144,6 +148,25 @@ def test_the_mean_gap_is_the_mean_of_tasks_closeness(tmp_path):
 
 
 # names, failures, pairs
+
+
+def test_who_has_another_budget_than_most_is_named(tmp_path):
+    runs = write(tmp_path, {"semalign": 0.5, "sft": 0.5, "laten": 0.5}, seeds=(0,))
+    values = {m: {task: outcomes(0.5) for task in ("sums", "names")} for m in ("student", "run", "teacher")}
+    write_run(runs["laten"][0], values, config=config_of(0), steps=4)
+    found, _ = collect_methods(runs, "semalign", {})
+    assert found is not None
+    assert "budgets differ: between 4 and 6 steps (laten unlike most)" in found.notes
+
+
+def test_the_record_of_an_older_version_is_refused_in_one_line(tmp_path):
+    (run,) = write(tmp_path, {"sft": 0.5}, seeds=(0,))["sft"].values()
+    record = read_json(run / "record.json")
+    for model in record["models"]:
+        del model["teacher_tokens"]
+    (run / "record.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"seed-0: the record is an older version's and lacks some of .*; run it again"):
+        compare([run])
 
 
 def test_rows_go_from_the_student_to_its_teachers(tmp_path):

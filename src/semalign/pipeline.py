@@ -115,7 +115,8 @@ def run(
         for name, method in config.methods.items():
             trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
         for name, result in trained.items():
-            warnings += trouble(name, result.history.entries)  # each was said when its training ended
+            # each was said when its training ended
+            warnings += trouble(name, result.history.entries, learned_map=result.method.learned_map)
         record = make_record(
             config,
             folder,
@@ -255,7 +256,7 @@ def _train(
             cost.tokens, cost.teacher_tokens = history.n_token, read()
             save_adapter(adapter, stored / "adapter")
             write_json(stored / "history.json", history.plain())
-    for warning in trouble(name, history.entries):
+    for warning in trouble(name, history.entries, learned_map=method.learned_map):
         work.reporter.warn(warning)
     return Trained(method.label, method, plan, history), adapter
 

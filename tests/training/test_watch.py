@@ -23,6 +23,10 @@ def test_a_low_cosine_after_a_tenth_names_the_pair():
     assert warning.startswith("semalign: the cosine of pair 3->1 is 0.05 after the first tenth of training")
 
 
+def test_a_map_that_is_learned_may_begin_far_off():
+    assert trouble("hidden_kd", history(cosine=0.05), learned_map=True) == []
+
+
 def test_only_the_cosine_after_a_tenth_counts():
     entries = history()
     for entry in entries[:3] + entries[4:]:

@@ -120,6 +120,8 @@ class Method(Strategy, abc.ABC, kind="method"):
     uses_teacher: ClassVar[bool]
     label: ClassVar[str]
     """How the method is called in tables."""
+    learned_map: ClassVar[bool] = False
+    """Whether student and teacher states meet through a map that is trained with the student."""
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         """Raise UserError where the method cannot work on these models and steps: asked before anything is written."""

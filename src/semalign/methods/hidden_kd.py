@@ -42,6 +42,7 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
     source = "Goddard et al. 2024, DistillKit (github.com/arcee-ai/DistillKit)"
     uses_teacher = True
     label = "hidden KD"
+    learned_map = True
 
     pairing: Pairing = field(default_factory=Depth)
     site: Site = "block_out"

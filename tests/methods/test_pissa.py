@@ -8,10 +8,16 @@ import torch
 from pair import PAD, STUDENT, make_context, make_examples, make_model
 from peft import LoraConfig, get_peft_model
 
+from semalign.errors import UserError
+from semalign.losses.cosine import Cosine
+from semalign.losses.cross_entropy import CrossEntropy
 from semalign.methods import Given
 from semalign.methods.pissa import PiSSA
 from semalign.methods.seeking import Seeking
+from semalign.methods.semalign import SemAlign
 from semalign.models import assemble, load_adapter, merge, save_adapter, unload
+from semalign.pairing.one_per_layer import OnePerLayer
+from semalign.schedules.frontier import Frontier
 from semalign.training import LoraOptions, TrainingOptions, train
 
 LORA = LoraOptions(rank=3, alpha=3, dropout=0.0)
@@ -19,7 +25,8 @@ TRAINING = TrainingOptions(epochs=2, batch_size=4, learning_rate=0.01, checkpoin
 ROWS = make_examples(8)
 IDS = torch.tensor([row.input_ids[:5] for row in make_examples(6)])
 MODULES = {"up_proj", "down_proj", "v_proj", "o_proj"}
-each_method = pytest.mark.parametrize("method", [Seeking(), PiSSA()], ids=lambda method: method.name)
+ALIGNED = SemAlign(start="principal", train="all", outputs=(CrossEntropy(),))
+each_method = pytest.mark.parametrize("method", [Seeking(), PiSSA(), ALIGNED], ids=lambda method: method.name)
 
 
 def given(folder, **changes):
@@ -57,6 +64,20 @@ def test_a_training_is_that_of_pefts_pissa(tmp_path):
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-4)
     largest = max(float((found[name.replace(".base_layer", "")] - value).abs().max()) for name, value in moved.items())
     assert largest > 0.01
+
+
+def test_alignment_from_the_principal_part_without_weight_is_pissa(tmp_path):
+    losses = {}
+    for method in (PiSSA(), ALIGNED.replace(loss=Cosine(weight=1e-30))):
+        history = trained(method, context_of(), tmp_path / method.name)[1]
+        losses[method.name] = [entry["terms"]["cross_entropy"] for entry in history.entries]
+    assert losses["semalign"] == pytest.approx(losses["pissa"], rel=1e-9)
+    assert losses["pissa"][-1] < losses["pissa"][0]
+
+
+def test_a_start_at_the_principal_part_trains_all_layers_at_once():
+    with pytest.raises(UserError, match="'start: principal' needs all layers at once"):
+        SemAlign(start="principal", schedule=Frontier(), pairing=OnePerLayer())
 
 
 @each_method

@@ -63,8 +63,8 @@ def test_a_stopped_run_goes_on_to_the_same_student(at, world, whole, monkeypatch
         raise KeyboardInterrupt
 
     place = {
-        "planned": ("semalign.methods.injected.inject", stop),
-        "training": ("semalign.methods.injected.fold", stop),
+        "planned": ("semalign.methods.base.inject", stop),
+        "training": ("semalign.methods.base.fold", stop),
         "trained": ("semalign.pipeline.save_plain", stop),
     }[at]
     options = {"teacher": {"model": "./teacher", "adapt": True}, "controls": [], "name": f"stopped-{at}"}

@@ -13,6 +13,7 @@ from ..artifacts import read_json, read_tensors, whole_folder, write_json, write
 from ..basis import SemanticMap
 from ..data import Batch, Example
 from ..models import LanguageModel, lora
+from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
 from ..training import History, LoraOptions, TrainingOptions, train
@@ -137,6 +138,8 @@ class Method(Strategy, abc.ABC, kind="method"):
 
     def adapt(self, context: MethodContext, plan: Plan, options: LoraOptions) -> PeftModel:
         """Put the adapters that training will change on the student, in place; its own weights stay bit-identical."""
+        if plan.start:
+            return inject(context.student, plan.layers, plan.start, seed=context.seed, **options.model_dump())
         return lora(context.student, plan.layers, seed=context.seed, **options.model_dump())
 
     @abc.abstractmethod
@@ -157,8 +160,7 @@ class LoopMethod(Method, abc.ABC):
         """The module whose forward returns the loss; the student in `context` already carries its adapters."""
 
     def fit(self, context: MethodContext, plan: Plan, adapter: PeftModel, given: Given) -> History:
-        del adapter
-        return train(
+        history = train(
             self.step(context, plan),
             given.rows["train"],
             given.options,
@@ -168,3 +170,6 @@ class LoopMethod(Method, abc.ABC):
             advance=given.advance,
             probe=given.probe,
         )
+        if plan.start:
+            fold(context.student, adapter)
+        return history

@@ -1,8 +1,8 @@
 """Methods whose LoRA starts at a low-rank part of given weights: PiSSA the student's own, SEEKING the teacher's."""
 
 import abc
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -11,16 +11,10 @@ from torch import Tensor
 from ..errors import UserError
 from ..losses.cross_entropy import CrossEntropy
 from ..models import LanguageModel, lora_targets
-from ..models.injection import fold, inject
 from ..models.weights import layer_weights, oriented
-from ..training import History, LoraOptions
-from .base import Given, LoopMethod, MethodContext, Plan
+from ..training import LoraOptions
+from .base import LoopMethod, MethodContext, Plan
 from .step import Stage, Step
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-else:  # importing peft takes four seconds
-    PeftModel = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,37 +22,49 @@ class Injected(LoopMethod, abc.ABC):
     """LoRA fine-tuning on the gold answers that starts at factors B0, A0 of the plan, with W - B0 A0 as the base."""
 
     def check_lora(self, teacher: LanguageModel, student: LanguageModel, options: LoraOptions) -> None:
-        if options.alpha != options.rank:
-            raise UserError(
-                f"method '{self.name}' starts at factors of a given size, so LoRA must not scale them: "
-                f"training.lora.alpha is {options.alpha}, rank {options.rank}; set both to the same number"
-            )
-        for path, matrix in student_matrices(student, options).items():
-            if min(matrix.shape) < options.rank:
-                raise UserError(
-                    f"method '{self.name}': {path} of the student is {_size(matrix)}, which has no {options.rank} "
-                    "singular values; lower training.lora.rank and alpha"
-                )
-
-    def adapt(self, context: MethodContext, plan: Plan, options: LoraOptions) -> PeftModel:
-        return inject(context.student, plan.layers, plan.start, seed=context.seed, **options.model_dump())
+        refuse_start(self.name, student, options)
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
         return Step(context.student, outputs=[CrossEntropy()], stages=[Stage(layers=plan.layers, pairs=())])
 
-    def fit(self, context: MethodContext, plan: Plan, adapter: PeftModel, given: Given) -> History:
-        history = super().fit(context, plan, adapter, given)
-        fold(context.student, adapter)
-        return history
+
+def refuse_start(method: str, student: LanguageModel, options: LoraOptions) -> None:
+    """Raise UserError where LoRA cannot start at factors of as many singular values as its rank."""
+    if options.alpha != options.rank:
+        raise UserError(
+            f"method '{method}' starts at factors of a given size, so LoRA must not scale them: "
+            f"training.lora.alpha is {options.alpha}, rank {options.rank}; set both to the same number"
+        )
+    for path, matrix in student_matrices(student, options).items():
+        if min(matrix.shape) < options.rank:
+            raise UserError(
+                f"method '{method}': {path} of the student is {_size(matrix)}, which has no {options.rank} "
+                "singular values; lower training.lora.rank and alpha"
+            )
 
 
-def student_matrices(student: LanguageModel, options: LoraOptions) -> dict[str, Float[Tensor, "_out _in"]]:
-    """The matrices that get adapters, by the path of their module, with a row for each output."""
+def principal_start(student: LanguageModel, layers: Collection[int], options: LoraOptions) -> dict[str, Tensor]:
+    """First values of the adapters at the principal part of the student's own weights, in PiSSA's split.
+
+    Source: Meng et al. 2024, arXiv:2404.02948, eq. 2 to 4.
+    """
+    start = {}
+    for path, matrix in student_matrices(student, options, layers).items():
+        u, s, vh = principal_part(matrix, options.rank)
+        start[f"{path}.lora_B"] = u * s.sqrt()
+        start[f"{path}.lora_A"] = s.sqrt()[:, None] * vh
+    return start
+
+
+def student_matrices(
+    student: LanguageModel, options: LoraOptions, layers: Collection[int] | None = None
+) -> dict[str, Float[Tensor, "_out _in"]]:
+    """The matrices that get adapters (None: on all layers), by the path of their module, with a row for each output."""
     return {
         f"{student.family.blocks}.{layer}.{path}": oriented(
             student, layer_weights(student, layer)[f"{path}.weight"].value
         )
-        for layer in range(student.n_layer)
+        for layer in (range(student.n_layer) if layers is None else layers)
         for path in lora_targets(student, options.roles)
     }
 

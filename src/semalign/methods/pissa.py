@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .base import MethodContext, Plan
-from .injected import Injected, principal_part, student_matrices
+from .injected import Injected, principal_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,5 @@ class PiSSA(Injected, name="pissa"):
     label = "PiSSA"
 
     def plan(self, context: MethodContext) -> Plan:
-        student, start = context.student, {}
-        for path, matrix in student_matrices(student, context.lora).items():
-            u, s, vh = principal_part(matrix, context.lora.rank)
-            start[f"{path}.lora_B"] = u * s.sqrt()
-            start[f"{path}.lora_A"] = s.sqrt()[:, None] * vh
-        return Plan(layers=tuple(range(student.n_layer)), start=start)
+        layers = tuple(range(context.student.n_layer))
+        return Plan(layers=layers, start=principal_start(context.student, layers, context.lora))

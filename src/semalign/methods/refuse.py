@@ -7,6 +7,7 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.divergence import Divergence
 from ..models import LanguageModel, check_layer_site, shared_tokens
+from ..schedules.base import Sequential
 from ..strategy import available
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ def refuse_without_effect(method: "SemAlign") -> None:
     _layers(method)
     _targets(method)
     _lengths(method)
+    if method.start != "zero" and isinstance(method.schedule, Sequential):
+        raise UserError(
+            f"'start: {method.start}' needs all layers at once, but schedule '{method.schedule.name}' trains them one "
+            "after the other; leave one of the two out"
+        )
     if method.balance and not method.outputs:
         raise UserError("'balance' has no effect on a single term; name an output under 'outputs', or leave it out")
 

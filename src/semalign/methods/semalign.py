@@ -18,8 +18,10 @@ from ..pairing.critical import Critical
 from ..schedules import Schedule
 from ..schedules.base import Sequential
 from ..schedules.joint import Joint
+from ..training import LoraOptions
 from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
+from .injected import principal_start, refuse_start
 from .positions import Positions
 from .refuse import refuse_top_k, refuse_without_effect
 from .step import Stage, Step
@@ -60,6 +62,8 @@ class SemAlign(LoopMethod, name="semalign"):
     times as long as the first output's. The weights found are logged."""
     schedule: Schedule = field(default_factory=Joint)
     """All pairs at once, or one after the other."""
+    start: Literal["zero", "principal"] = "zero"
+    """Where LoRA starts: at zero, or at the principal part of the student's own weights (PiSSA)."""
     train: Literal["paired", "all"] = "paired"
     """Adapters on the paired student layers only (the paper), or on all of them; in a sequential schedule those without
     a pair train with the next paired layer above them."""
@@ -87,6 +91,10 @@ class SemAlign(LoopMethod, name="semalign"):
                 "raise training.epochs, lower training.batch_size or pair fewer layers"
             )
 
+    def check_lora(self, teacher: LanguageModel, student: LanguageModel, options: LoraOptions) -> None:
+        if self.start == "principal":
+            refuse_start(self.name, student, options)
+
     def plan(self, context: MethodContext) -> Plan:
         teacher, student = context.teacher, context.student
         method = self.seeded(context.seed)
@@ -100,12 +108,13 @@ class SemAlign(LoopMethod, name="semalign"):
             site=self.site,
         )
         maps = method.basis.fit_pairs(fitted_on)
-        layers = {layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers}
+        layers = sorted({layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers})
         return Plan(
-            layers=tuple(sorted(layers)),
+            layers=tuple(layers),
             scores=scores,
             pairs=tuple(pairs),
             maps=maps,
+            start=principal_start(student, layers, context.lora) if self.start == "principal" else {},
             quality=_quality(method.basis, maps, fitted_on, context),
         )
 

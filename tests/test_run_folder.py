@@ -54,6 +54,17 @@ def test_another_configuration_is_refused_with_the_first_difference(change, diff
     assert snapshot(tmp_path) == before
 
 
+def test_a_run_that_an_older_version_began_is_refused(tmp_path):
+    folder = RunFolder.open(tmp_path / "run", CONFIG)
+    with folder.stage("evaluate student"):
+        pass
+    assert RunFolder.open(folder.path, CONFIG).done("evaluate student")
+    stages = read_json(folder / "stages.json")
+    del stages["evaluate student"]["teacher_tokens"]
+    (folder / "stages.json").write_text(json.dumps(stages))
+    assert "begun by an older version" in refused(folder.path)
+
+
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     before = snapshot(tmp_path)

@@ -20,6 +20,7 @@ ADAPTED = ("prepare teacher_adapted", "train teacher_adapted", "evaluate teacher
 STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval"}
 # What those stages depend on beside rows and weights; the adapted teacher on the training options too.
 DECISIVE = ("teacher", "student", "data", "evaluation", "seed", "device", "root")
+COUNTED = "teacher_tokens"  # in the costs of a stage since a comparison shows them
 FREE_BYTES = 50_000_000  # checkpoints and reports of even the smallest run need some
 
 
@@ -41,6 +42,7 @@ class RunFolder:
         held = path / "config.yaml"
         if held.exists():
             _refuse_another(held, config)
+            _refuse_older(path)
         elif path.is_dir() and any(path.iterdir()):
             raise UserError(f"{path}: is not empty and holds no run; choose another --out")
         try:
@@ -102,7 +104,7 @@ class RunFolder:
         if not all(agreed[part] for part in DECISIVE):
             return []
         stages = [*UNTOUCHED, *(ADAPTED if agreed["training"] else ())]
-        taken = [stage for stage in stages if other.done(stage) and not self.done(stage)]
+        taken = [stage for stage in stages if COUNTED in other._done.get(stage, {}) and not self.done(stage)]
         for stage in taken:
             self._take(stage, other)
         return taken
@@ -123,6 +125,14 @@ def _refuse_another(held: Path, config: dict[str, Any]) -> None:
     difference = _first_difference(_held(held), config)
     if difference:
         raise UserError(f"{held.parent}: already holds another run ({difference}); choose another --out")
+
+
+def _refuse_older(path: Path) -> None:
+    stages = read_json(path / "stages.json") if (path / "stages.json").exists() else {}
+    if any(COUNTED not in cost for cost in stages.values()):
+        raise UserError(
+            f"{path}: begun by an older version, which did not count the teacher's tokens; choose another --out"
+        )
 
 
 def _held(path: Path) -> dict[str, Any]:

@@ -176,6 +176,17 @@ def test_another_configuration_of_a_run_is_refused_in_its_folder(world, copied):
     assert before == ((copied / "compare.json").read_bytes(), (copied / "comparison.json").read_bytes())
 
 
+def test_another_comparison_is_not_written_over_this_one(world, copied):
+    before = (copied / "compare.json").read_bytes(), (copied / "comparison.json").read_bytes()
+    for changes, what in (
+        ({"pairs": {"other": PAIR}}, "pairs.pair"),
+        ({"evaluation": {"batch_size": 7}}, "evaluation"),
+    ):
+        with pytest.raises(UserError, match=f"already holds another comparison \\({what} differs\\)"):
+            compare(write(world, **changes), copied)
+    assert before == ((copied / "compare.json").read_bytes(), (copied / "comparison.json").read_bytes())
+
+
 def test_a_folder_with_something_else_is_refused(config, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="holds something else than a comparison"):

@@ -6,13 +6,14 @@ from typing import Any
 
 from ..evaluation.statistics import Interval
 from ..report.units import decimal, points
-from .collect import TRAINED
+from .collect import TRAINED, Group
 from .resampled import MEAN, Resampled
 from .statistics import intervals, ratio
 from .words import the_teacher
 
-# What the recommended method is to come closer than; where a comparison has none of them, all other methods are rivals.
-RIVALS = ("seeking", "laten", "sft", "logit-kd")
+# What the recommended method is to come closer than, whatever a comparison calls them: of several rows of one of these
+# methods the first. Where a comparison has none of them, all other methods are rivals.
+RIVALS = ("seeking", "laten", "sft", "logit_kd")
 
 
 def answer(drawn: Resampled, recommended: str) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def answer(drawn: Resampled, recommended: str) -> dict[str, Any]:
         if drawn.places([recommended, name])
     }
     known = [name for name in trained if name in against]
-    rivals = [name for name in RIVALS if name in known] or known
+    rivals = [found for method in RIVALS if (found := _row_of(method, known, groups))] or known
     best = min(rivals, key=lambda name: drawn.closeness(MEAN, name).value, default=None)
     found = ratio(*drawn.both(drawn.distances[MEAN], [recommended], best), seed=drawn.seed) if best else None
     result = {
@@ -37,6 +38,13 @@ def answer(drawn: Resampled, recommended: str) -> dict[str, Any]:
         "gap_ratio": {end: x if isfinite(x) else None for end, x in found._asdict().items()} if found else None,
     }
     return {**result, "words": _words(result, drawn.collection.reference)}
+
+
+def _row_of(method: str, names: Sequence[str], groups: Mapping[str, Group]) -> str | None:
+    """The row that is called like a method, else the first one that is it."""
+    called = (name for name in names if name.replace("-", "_") == method)
+    is_it = (name for name in names if (groups[name].first.method or {}).get("name") == method)
+    return next(called, None) or next(is_it, None)
 
 
 def _difference(drawn: Resampled, name: str, than: str) -> dict[str, Any]:
@@ -65,6 +73,9 @@ def _words(result: Mapping[str, Any], reference: str) -> str:
         if names
     ]
     verdict = "Yes" if not below and not same else "No" if below and not above else "Partly" if above else "Not clearly"
+    others = {name: each["score"] for name, each in result["against"].items() if name not in scores}
+    better = {name: Interval(**score) for name, score in others.items() if score["high"] < 0}
+    parts += [f"and below {_listed(list(better), better)} too"] if better else []
     gap = f"its distance to {the_teacher({'reference': reference})} is {_ratio(result)}"
     return f"Did alignment help? {verdict}: {result['recommended']} scores {', '.join(parts)}; {gap}."
 

@@ -67,7 +67,8 @@ def read_run(folder: Path) -> list[Measured]:
     whole = yaml.safe_load(record["config"])
     if any(fact not in model for model in record["models"] for fact in FACTS):
         raise UserError(
-            f"{folder}: the record is an older version's and lacks some of {', '.join(FACTS)}; run it again"
+            f"{folder}: the record is an older version's and lacks some of {', '.join(FACTS)}; run it again into a new "
+            "folder"
         )
     return [
         Measured(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..artifacts import write_json
+from ..artifacts import read_json, write_json
 from ..config import Run
+from ..errors import UserError
 from ..progress import Reporter
 from ..sweep.fit import check_runs
 from ..sweep.jobs import Job, Outcome, run_jobs, unfinished
@@ -44,12 +45,26 @@ def compare_methods(
     runs = comparison.runs(str(config))
     folder = Path(out) if out else Path("runs") / comparison.name
     refuse_other(folder, COMPARISON)
+    _refuse_another(folder, comparison.plain())
     check_runs([(f"method '{m}' on pair '{pair}'", run) for pair, named in runs.items() for m, run in named.items()])
     todo = [job for pair, named in runs.items() for job in _jobs(pair, named, comparison.seeds, folder)]
     unfinished(todo)  # refuses a folder of another configuration before anything is written
     write_json(folder / COMPARISON, comparison.plain())
     outcome = run_jobs(todo, folder, n_job=n_job, reporter=reporter or Reporter(plain=True))
     return Compared(outcome, _write(comparison, runs, folder, title or comparison.name))
+
+
+def _refuse_another(folder: Path, plain: dict[str, Any]) -> None:
+    """Methods, seeds and pairs may join a comparison; what it holds stays comparable, and no pair of it is dropped."""
+    if not (folder / COMPARISON).exists():
+        return
+    held = read_json(folder / COMPARISON)
+    parts = [part for part in ("data", "training", "evaluation", "device") if held.get(part) != plain.get(part)]
+    pairs = [f"pairs.{pair}" for pair, models in held["pairs"].items() if plain["pairs"].get(pair) != models]
+    if parts or pairs:
+        raise UserError(
+            f"{folder}: already holds another comparison ({[*parts, *pairs][0]} differs); choose another --out"
+        )
 
 
 def _jobs(pair: str, runs: dict[str, Run], seeds: Sequence[int], out: Path) -> list[Job]:

@@ -36,7 +36,7 @@ class MethodContext:
     tokens: Int[Tensor, "n_token"]
     """Ids that are a real token of both tokenizers."""
     extract: Sequence[Batch]
-    """Rows that attribution and the measures of a map look at; nothing trains on them."""
+    """Rows that attribution and the measures of a map look at; nothing trains on them but `laten`."""
     calibration: Sequence[Batch]
     """Rows that maps are fitted on: the `align` rows, or training rows where there are none."""
     seed: int

@@ -45,8 +45,7 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
 
 def n_step(config: Run, tasks: Sequence[Task]) -> int:
     """Optimiser steps of every training of a run."""
-    n_row = sum(len(task.splits["train"]) for task in tasks)
-    return -(-n_row // config.training.batch_size) * config.training.epochs
+    return config.training.n_step(sum(len(task.splits["train"]) for task in tasks))
 
 
 def refuse_empty(config: Run, rows: Rows) -> None:

@@ -208,6 +208,4 @@ def _settings(request: Instance) -> dict[str, Any]:
 
 def _end_tokens(model: LanguageModel, template: Template) -> set[int]:
     """Every token that ends an answer: the one trained, and those that the model's own configuration names."""
-    configured = getattr(model.module.generation_config, "eos_token_id", None)
-    named = configured if isinstance(configured, list) else [configured]
-    return {end_token(model.tokenizer, template), *(token for token in named if token is not None)}
+    return {end_token(model.tokenizer, template), *model.configured_ends}

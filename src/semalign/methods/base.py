@@ -148,7 +148,7 @@ class Method(Strategy, abc.ABC, kind="method"):
 
     def n_step(self, options: TrainingOptions, n_row: Mapping[str, int]) -> int:
         """Optimiser steps that `fit` takes on so many rows a split."""
-        return -(-n_row["train"] // options.batch_size) * options.epochs
+        return options.n_step(n_row["train"])
 
 
 @dataclass(frozen=True, kw_only=True)

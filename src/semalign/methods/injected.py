@@ -61,10 +61,9 @@ def student_matrices(
 ) -> dict[str, Float[Tensor, "_out _in"]]:
     """The matrices that get adapters (None: on all layers), by the path of their module, with a row for each output."""
     return {
-        f"{student.family.blocks}.{layer}.{path}": oriented(
-            student, layer_weights(student, layer)[f"{path}.weight"].value
-        )
+        f"{student.family.blocks}.{layer}.{path}": oriented(student, weights[f"{path}.weight"].value)
         for layer in (range(student.n_layer) if layers is None else layers)
+        for weights in [layer_weights(student, layer)]
         for path in lora_targets(student, options.roles)
     }
 

@@ -47,10 +47,9 @@ def sample_answers(
 
 def end_tokens(student: LanguageModel, rows: Sequence[Example]) -> set[int]:
     """What ends an answer: the last token of the given ones, and what the model's own configuration names."""
-    configured = getattr(student.module.generation_config, "eos_token_id", None)
-    named = configured if isinstance(configured, list) else [configured]
     given = [row.input_ids[-1] for row in rows if not row.truncated]
-    return {token for token in (*given, *named, student.tokenizer.eos_token_id) if isinstance(token, int)}
+    named = (*student.configured_ends, student.tokenizer.eos_token_id)
+    return {token for token in (*given, *named) if isinstance(token, int)}
 
 
 def _answered(row: Example, answer: list[int], ends: Collection[int], student: LanguageModel) -> Example:

@@ -49,6 +49,12 @@ class LanguageModel:
         return min(len(self.tokenizer), self.head_weight.shape[0])
 
     @property
+    def configured_ends(self) -> set[int]:
+        """Tokens that the model's own generation configuration says end an answer."""
+        named = getattr(self.module.generation_config, "eos_token_id", None)
+        return {token for token in (named if isinstance(named, list) else [named]) if token is not None}
+
+    @property
     def device(self) -> torch.device:
         return self.head_weight.device
 

@@ -38,6 +38,10 @@ class TrainingOptions(BaseModel):
     """Steps between measurements of each loss term's own gradient norm."""
     lora: LoraOptions = LoraOptions()
 
+    def n_step(self, n_row: int) -> int:
+        """Optimiser steps on so many training rows; the last batch of an epoch is as small as it comes."""
+        return -(-n_row // self.batch_size) * self.epochs
+
     @model_validator(mode="after")
     def _has_an_effect(self) -> "TrainingOptions":
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:

@@ -44,6 +44,7 @@ def context_of(run: Run) -> MethodContext:
         extract=extract_batches(rows, teacher),
         calibration=calibration_batches(rows, teacher),
         seed=run.seed,
+        lora=run.training.lora,
     )
 
 

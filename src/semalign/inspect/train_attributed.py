@@ -15,13 +15,11 @@ from ..attribution import Attribution
 from ..config import Run
 from ..data import Batch, Task, padding_token
 from ..errors import UserError
-from ..methods import MethodContext, Plan
-from ..models import LanguageModel, lora, unload
+from ..methods import Given, Method, MethodContext, Plan
+from ..models import LanguageModel, unload
 from ..pairing.critical import Critical
-from ..prepare import n_step
 from ..progress import Reporter
 from ..results import Rows, encode_rows
-from ..training import train
 from ..training.watch import trouble
 from .stages import context_of, semalign_of, tasks_of
 
@@ -99,23 +97,20 @@ class _Work:
                 batch_size=self.run.evaluation.batch_size,
             )
 
-    def trained(self, side: str, method: Any, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    def trained(self, side: str, method: Method, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
         """Train adapters on a plan's layers, measure, and take them off again."""
-        options, seed, student = self.run.training, self.run.seed, self.context.student
-        examples = self.rows.split("train")
-        total = n_step(self.run, self.tasks)
-        adapter = lora(student, plan.layers, seed=seed, **options.lora.model_dump())
+        options, examples = self.run.training, self.rows.split("train")
+        adapter = method.adapt(self.context, plan, options.lora)
         try:
             with tempfile.TemporaryDirectory() as folder, self.reporter.stage(f"training the {side} layers") as advance:
-                history = train(
-                    method.step(self.context, plan),
-                    examples,
-                    options,
-                    pad_id=padding_token(student.tokenizer),
-                    seed=seed,
+                given = Given(
+                    rows={"train": examples},
+                    options=options,
+                    pad_id=padding_token(self.context.student.tokenizer),
                     folder=Path(folder),
-                    advance=lambda done: advance(done, total),
+                    advance=lambda done: advance(done, options.n_step(len(examples))),
                 )
+                history = method.fit(self.context, plan, adapter, given)
             bits = self.bits(f"the student trained on the {side} layers")
         finally:
             unload(adapter)

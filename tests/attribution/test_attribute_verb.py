@@ -126,6 +126,20 @@ def test_the_student_is_left_as_it_was(world, monkeypatch):
     assert all(torch.equal(left[name], fresh[name]) for name in fresh)
 
 
+@pytest.mark.slow
+def test_the_sides_train_from_where_the_method_starts(world):
+    training = {"epochs": 1, "batch_size": 10, "learning_rate": 0.01, "lora": {"rank": 2, "alpha": 2}}
+    found = {}
+    for start in ("zero", "principal"):
+        config = config_of(world, name=start, tasks=("names",), method={**METHOD, "start": start}, training=training)
+        found[start] = compare_ends(Run.read(config), [0.1, 0.5, 0.2, 0.4, 0.3], Reporter(quiet=True))
+    sides = {start: each["sides"]["top"] for start, each in found.items()}
+    assert sides["zero"]["trained_numbers"] == sides["principal"]["trained_numbers"]
+    untouched = {each["bits_per_byte"]["untouched"]["all"]["value"] for each in found.values()}
+    assert len(untouched) == 1
+    assert len({each["bits_per_byte"]["top"]["all"]["value"] for each in found.values()}) == 2
+
+
 def test_without_validation_rows_halves_of_extract_rows_stand_in(world, monkeypatch):
     import semalign.inspect.measure_attribution as verb
 

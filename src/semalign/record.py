@@ -220,9 +220,10 @@ def _basis(
 
 def _curves(context: MethodContext, site: Site) -> list[dict[str, Any]]:
     curves = []
-    for side, model in (("teacher", context.teacher), ("student", context.student)):
+    sides = (("teacher", context.teacher, context.tokens.teacher), ("student", context.student, context.tokens.student))
+    for side, model, tokens in sides:
         for basis in (Cosine(), InputSide(), Random()):
-            curve = reconstruction(basis, model, context.tokens, context.extract, site)
+            curve = reconstruction(basis, model, tokens, context.extract, site)
             curves.append({"label": f"{side}, {basis.name}", "site": site, "cosine": curve.tolist()})
     return curves
 

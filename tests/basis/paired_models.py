@@ -5,6 +5,7 @@ from tiny import tiny, tokens
 
 from semalign.basis import MapContext
 from semalign.data import Example, collate
+from semalign.models import SharedTokens
 
 N_LAYER, D = 3, 24
 SIZES = {"n_layer": N_LAYER, "head_dim": 6, "rms_norm_eps": 1e-30}  # no epsilon: norms of other widths are the same
@@ -51,7 +52,12 @@ def twins(turn):
 def context_of(teacher, student, *, batches=BATCHES, pairs=None, site="block_out"):
     pairs = pairs or {layer: ((layer, 1.0),) for layer in range(N_LAYER)}
     return MapContext(
-        teacher=teacher, student=student, tokens=torch.arange(200), batches=batches, pairs=pairs, site=site
+        teacher=teacher,
+        student=student,
+        tokens=SharedTokens.of_one(torch.arange(200)),
+        batches=batches,
+        pairs=pairs,
+        site=site,
     )
 
 

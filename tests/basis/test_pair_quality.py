@@ -32,8 +32,8 @@ def plain_cka(x, y):
 def plain_lens(context, fitted, x):
     top1, top5, correlations = [], [], []
     for h in x:
-        theirs = context.teacher.head_weight[context.tokens] @ context.teacher.norm(h)
-        ours = context.student.head_weight[context.tokens] @ context.student.norm(fitted(h))
+        theirs = context.teacher.head_weight[context.tokens.teacher] @ context.teacher.norm(h)
+        ours = context.student.head_weight[context.tokens.student] @ context.student.norm(fitted(h))
         order = ours.argsort(descending=True).tolist()
         best = int(theirs.argmax())
         top1.append(best == order[0])

@@ -173,7 +173,7 @@ def test_maps_of_the_vocabulary_are_one_object_for_every_pair():
     maps = Cosine().fit_pairs(context)
     assert list(maps) == [0, 2]
     assert maps[0] is maps[2]
-    sides = [Vocabulary.of(model, context.tokens) for model in (teacher, student)]
+    sides = [Vocabulary.of(model, context.tokens.student) for model in (teacher, student)]
     assert torch.equal(maps[0].matrix, Cosine().fit(*sides).matrix)
 
 

@@ -6,7 +6,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from semalign.data import Example, batches
 from semalign.methods import MethodContext
-from semalign.models import assemble, lora
+from semalign.models import SharedTokens, assemble, lora
 
 N_ROW = 53
 PAD, EOS = 0, 2
@@ -63,7 +63,7 @@ def make_context(*, teacher=None, student=None, seed=0):
     return MethodContext(
         teacher=teacher or make_model(**TEACHER),
         student=student or make_model(**STUDENT),
-        tokens=torch.arange(N_ROW),
+        tokens=SharedTokens.of_one(torch.arange(N_ROW)),
         extract=list(batches(make_examples(5), 3, PAD)),
         calibration=list(batches(make_examples(9), 4, PAD)),
         seed=seed,

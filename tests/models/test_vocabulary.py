@@ -23,7 +23,7 @@ def test_one_tokenizer_agrees_with_itself_whatever_the_padding():
     agreement = check_tokenizers(teacher, student)
     n_token = len(tiny_tokenizer())
     assert (agreement.n_shared, agreement.n_teacher, agreement.n_student) == (n_token, n_token, n_token)
-    assert torch.equal(shared_tokens(teacher, student), torch.arange(n_token))
+    assert torch.equal(shared_tokens(teacher, student).student, torch.arange(n_token))
 
 
 def test_a_teacher_may_have_more_tokens():
@@ -36,13 +36,13 @@ def test_tokens_beyond_the_rows_are_not_real():
     n_token = len(tiny_tokenizer())
     student = tiny(n_row=n_token - 4)
     assert student.n_token == n_token - 4
-    assert torch.equal(shared_tokens(tiny(), student), torch.arange(n_token - 4))
+    assert torch.equal(shared_tokens(tiny(), student).student, torch.arange(n_token - 4))
 
 
 def test_another_token_at_one_id_is_refused_and_not_shared():
     teacher, student = with_more_tokens(tiny(), "<a>", "<b>"), with_more_tokens(tiny(), "<b>", "<a>")
     n_token = len(tiny_tokenizer())
-    assert torch.equal(shared_tokens(teacher, student), torch.arange(n_token))
+    assert torch.equal(shared_tokens(teacher, student).student, torch.arange(n_token))
     with pytest.raises(UserError, match=rf"id {n_token} is '<a>' for the teacher and '<b>' for the student"):
         check_tokenizers(teacher, student)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data import Batch
 from ..errors import UserError
-from ..models import LanguageModel, Site
+from ..models import LanguageModel, SharedTokens, Site
 from ..strategy import Strategy, available
 
 
@@ -48,8 +48,8 @@ class MapContext:
 
     teacher: LanguageModel
     student: LanguageModel
-    tokens: Int[Tensor, "n_token"]
-    """Ids that are a real token of both tokenizers."""
+    tokens: SharedTokens
+    """Tokens that both models know."""
     batches: Sequence[Batch]
     """Calibration rows, on the models' device."""
     pairs: Mapping[int, tuple[tuple[int, float], ...]]
@@ -58,9 +58,9 @@ class MapContext:
 
     def vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
         """Teacher and student; one and the same object where they are one model."""
-        teacher = Vocabulary.of(self.teacher, self.tokens)
+        teacher = Vocabulary.of(self.teacher, self.tokens.teacher)
         same = self.student is self.teacher
-        return teacher, teacher if same else Vocabulary.of(self.student, self.tokens)
+        return teacher, teacher if same else Vocabulary.of(self.student, self.tokens.student)
 
 
 class SemanticMap(abc.ABC):

@@ -94,7 +94,7 @@ def _lens(mapped: Tensor, x: Tensor, held: MapContext) -> list[float]:
     total = torch.zeros(3, dtype=torch.float64)
     teacher, student = held.teacher, held.student
     for rows in row_blocks(len(x), BLOCK):
-        ours = student.read(mapped[rows].to(student.head_weight.dtype))[:, held.tokens]
-        theirs = teacher.read(x[rows].to(teacher.head_weight))[:, held.tokens]
+        ours = student.read(mapped[rows].to(student.head_weight.dtype))[:, held.tokens.student]
+        theirs = teacher.read(x[rows].to(teacher.head_weight))[:, held.tokens.teacher]
         total += agreements(ours, theirs.to(ours.device))
     return (total / len(x)).tolist()

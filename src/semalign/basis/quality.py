@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..data import Batch
-from ..models import LanguageModel, Point, Site, listen
+from ..models import LanguageModel, Point, SharedTokens, Site, listen
 from .base import Basis, SemanticMap, Vocabulary
 
 
@@ -19,7 +19,7 @@ def agreement(
     semantic_map: SemanticMap,
     teacher: LanguageModel,
     student: LanguageModel,
-    tokens: Int[Tensor, "n_token"],
+    tokens: SharedTokens,
     batches: Sequence[Batch],
 ) -> dict[str, Any]:
     """Does the mapped final state, read through the student's head, predict what the teacher predicts?
@@ -34,8 +34,8 @@ def agreement(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
         )
         state = output.last_hidden_state[batch.mask]
-        ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens]
-        total += agreements(ours, teacher.logits(state)[:, tokens])
+        ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens.student]
+        total += agreements(ours, teacher.logits(state)[:, tokens.teacher])
         n_position += state.shape[0]
     top1, top5, correlation = (total / n_position).tolist()
     return {

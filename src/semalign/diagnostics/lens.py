@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from ..losses.base import upcast
-from ..models import LanguageModel
+from ..models import LanguageModel, SharedTokens
 
 CHUNK = 128  # positions whose distributions are held at once: 25 MB a layer with 50,000 tokens
 
@@ -19,7 +19,7 @@ def lens(
     states: Sequence[Float[Tensor, "n d_s"]],
     teacher: LanguageModel,
     final: Float[Tensor, "n d_t"],
-    tokens: Int[Tensor, "n_token"],
+    tokens: SharedTokens,
 ) -> tuple[Float[Tensor, "n_layer"], int]:
     """KL(teacher's final distribution || student's layer) summed over positions, and positions of equal first choice.
 
@@ -31,10 +31,10 @@ def lens(
     sums, n_equal = torch.zeros(len(states), dtype=torch.float64), 0
     for start in range(0, final.shape[0], CHUNK):
         part = slice(start, start + CHUNK)
-        target = _log_probabilities(teacher.logits(final[part]), tokens)
+        target = _log_probabilities(teacher.logits(final[part]), tokens.teacher)
         said = target
         for layer, state in enumerate(states):
-            said = _log_probabilities(student.read(state[part]), tokens)
+            said = _log_probabilities(student.read(state[part]), tokens.student)
             sums[layer] += kl_div(said, target, reduction="sum", log_target=True).double().cpu()
         n_equal += int((said.argmax(-1) == target.argmax(-1)).sum())
     return sums, n_equal

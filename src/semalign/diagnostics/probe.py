@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..data import Batch
 from ..errors import UserError
 from ..linalg.cka import CrossCKA
-from ..models import FINAL, LanguageModel, Point, evaluating, listen
+from ..models import FINAL, LanguageModel, Point, SharedTokens, evaluating, listen
 from .lens import lens
 
 # Positions: the agreement's standard error is then at most 0.016. A probe costs a head product for each of them and
@@ -30,7 +30,7 @@ class Probe:
         self,
         teacher: LanguageModel,
         batches: Sequence[Batch],
-        tokens: Int[Tensor, "n_token"],
+        tokens: SharedTokens,
         *,
         limit: int = LIMIT,
     ) -> None:

@@ -94,10 +94,13 @@ def _curves(basis: Basis, context: MethodContext, fitting: MapContext) -> dict[s
     own = () if basis.uses_states or label(basis) in {label(control) for control in CONTROLS} else (basis,)
     return {
         side: {
-            label(each): reconstruction(each, model, context.tokens, context.extract, fitting.site).tolist()
+            label(each): reconstruction(each, model, tokens, context.extract, fitting.site).tolist()
             for each in (*own, *CONTROLS)
         }
-        for side, model in (("teacher", context.teacher), ("student", context.student))
+        for side, model, tokens in (
+            ("teacher", context.teacher, context.tokens.teacher),
+            ("student", context.student, context.tokens.student),
+        )
     }
 
 

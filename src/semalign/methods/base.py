@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jaxtyping import Int
 from torch import Tensor
 
 from ..artifacts import read_json, read_tensors, whole_folder, write_json, write_tensors
 from ..basis import SemanticMap
 from ..data import Batch, Example
-from ..models import LanguageModel, lora
+from ..models import LanguageModel, SharedTokens, lora
 from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
@@ -33,8 +32,8 @@ class MethodContext:
 
     teacher: LanguageModel
     student: LanguageModel
-    tokens: Int[Tensor, "n_token"]
-    """Ids that are a real token of both tokenizers."""
+    tokens: SharedTokens
+    """Tokens that both models know."""
     extract: Sequence[Batch]
     """Rows that attribution and the measures of a map look at; nothing trains on them but `laten`."""
     calibration: Sequence[Batch]

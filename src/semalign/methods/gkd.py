@@ -65,8 +65,8 @@ class GKD(LoopMethod, name="gkd"):
             context,
             outputs=[self.loss],
             stages=[Stage(layers=plan.layers, pairs=())],
-            signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens),
-            tokens=context.tokens,
+            signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens.teacher),
+            tokens=context.tokens.student,
         )
 
 
@@ -85,7 +85,7 @@ class OnPolicyStep(Step):
         return sample_answers(
             self.student,
             rows,
-            tokens=self.context.tokens,
+            tokens=self.context.tokens.student,
             temperature=method.temperature,
             max_new_tokens=min(wanted, self._room(rows, wanted)),
             seeds=[stream_seed(seed, step, i) for i in range(len(rows))],

@@ -73,7 +73,6 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
         needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
-        tokens = context.tokens if needs_logits else None
         return ProjectedStep(
             context.student,
             projectors=projectors(context.student, context.teacher.width, plan.pairs, context.seed),
@@ -81,8 +80,8 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
             layer_loss=self.loss,
             stages=[Stage(layers=plan.layers, pairs=plan.pairs)],
             site=self.site,
-            signals=OnlineTeacher(context.teacher, self.site, None, tokens),
-            tokens=tokens,
+            signals=OnlineTeacher(context.teacher, self.site, None, context.tokens.teacher if needs_logits else None),
+            tokens=context.tokens.student,
             taught=self.positions,
         )
 

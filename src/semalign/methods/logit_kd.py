@@ -47,7 +47,7 @@ class LogitKD(LoopMethod, name="logit_kd"):
             context.student,
             outputs=self.outputs,
             stages=[Stage(layers=plan.layers, pairs=())],
-            signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens),
-            tokens=context.tokens,
+            signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens.teacher),
+            tokens=context.tokens.student,
             taught=self.positions,
         )

@@ -119,9 +119,8 @@ class SemAlign(LoopMethod, name="semalign"):
         )
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
-        tokens = context.tokens
         needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
-        schedule = self.schedule
+        schedule, tokens = self.schedule, context.tokens
         return Step(
             context.student,
             outputs=self.outputs,
@@ -129,8 +128,10 @@ class SemAlign(LoopMethod, name="semalign"):
             stages=self.seeded(context.seed)._stages(plan.pairs, context.student.n_layer),
             site=self.site,
             norm=self.norm,
-            signals=OnlineTeacher(context.teacher, self.site, plan.maps, tokens if needs_logits else None, self.norm),
-            tokens=tokens,
+            signals=OnlineTeacher(
+                context.teacher, self.site, plan.maps, tokens.teacher if needs_logits else None, self.norm
+            ),
+            tokens=tokens.student,
             cache=isinstance(schedule, Sequential) and schedule.cache,
             balanced=self.balance,
             taught=self.positions,

@@ -16,7 +16,7 @@ from .partial import states_of
 from .reading import reading
 from .save import save_plain
 from .shrink import shrink
-from .vocabulary import Agreement, check_tokenizers, shared_tokens, tokenizers_agree
+from .vocabulary import Agreement, SharedTokens, check_tokenizers, shared_tokens, tokenizers_agree
 
 __all__ = [
     "FINAL",
@@ -26,6 +26,7 @@ __all__ = [
     "Family",
     "LanguageModel",
     "Point",
+    "SharedTokens",
     "Site",
     "assemble",
     "check_layer_site",

@@ -13,6 +13,24 @@ from .language_model import LanguageModel
 PROBE = "The 3 quick foxes (aged 12.5) don't jump;\n    return x_1 == 'naïve'  # 日本語\n"
 
 
+@dataclass(frozen=True, eq=False)
+class SharedTokens:
+    """Tokens that stand for the same text in both vocabularies: entry i of both sides is one token."""
+
+    teacher: Int[Tensor, "n"]
+    """Ids in the teacher's vocabulary."""
+    student: Int[Tensor, "n"]
+    """Ids in the student's, ascending."""
+
+    def __len__(self) -> int:
+        return len(self.student)
+
+    @classmethod
+    def of_one(cls, ids: Int[Tensor, "n"]) -> "SharedTokens":
+        """Tokens of two models with one tokenizer."""
+        return cls(teacher=ids, student=ids)
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How far two tokenizers agree; `difference` is None where they do."""
@@ -52,9 +70,10 @@ def check_tokenizers(teacher: LanguageModel, student: LanguageModel) -> Agreemen
     return agreement
 
 
-def shared_tokens(teacher: LanguageModel, student: LanguageModel) -> Int[Tensor, " n"]:
-    """Ids that are the same real token in both models, ascending; padded rows are not among them."""
-    return torch.tensor(_shared(_real_tokens(teacher), _real_tokens(student)), dtype=torch.long)
+def shared_tokens(teacher: LanguageModel, student: LanguageModel) -> SharedTokens:
+    """Ids that are the same real token in both models; padded rows are not among them."""
+    ids = torch.tensor(_shared(_real_tokens(teacher), _real_tokens(student)), dtype=torch.long)
+    return SharedTokens.of_one(ids)
 
 
 def _real_tokens(model: LanguageModel) -> dict[int, str]:

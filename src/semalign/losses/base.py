@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from pydantic import Field
 from torch import Tensor
 
@@ -53,3 +53,8 @@ class Loss(Strategy, abc.ABC, kind="loss"):
 def upcast(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """float32 statistics for half-precision input; float64 stays float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def chosen(x: Shaped[Tensor, "*batch_pos_d"], mask: Bool[Tensor, "*batch pos"]) -> Shaped[Tensor, "n *d"]:
+    """x[mask]; no copy where all are chosen."""
+    return x.flatten(0, mask.dim() - 1) if bool(mask.all()) else x[mask]

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .base import Loss, upcast
+from .base import Loss, chosen, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,4 +19,4 @@ class CrossEntropy(Loss, name="cross_entropy"):
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Int[Tensor, "*batch pos"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        return cross_entropy(upcast(h[mask]), target[mask], reduction="sum")
+        return cross_entropy(upcast(chosen(h, mask)), chosen(target, mask), reduction="sum")

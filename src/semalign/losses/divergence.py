@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from .base import Loss, upcast
+from .base import Loss, chosen, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Divergence(Loss):
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        student, teacher = h[mask], target[mask]
+        student, teacher = chosen(h, mask), chosen(target, mask)
         if self.top_k is not None:
             teacher, likely = teacher.topk(self.top_k, dim=-1)
             student = student.gather(-1, likely)

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softmax
 
-from .base import Loss, upcast
+from .base import Loss, chosen, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class Fisher(Loss, name="fisher"):
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        aim = upcast(target[mask])
+        aim = upcast(chosen(target, mask))
         p = softmax(aim, dim=-1)
-        difference = upcast(h[mask]) - aim
+        difference = upcast(chosen(h, mask)) - aim
         deviation = difference - (p * difference).sum(-1, keepdim=True)
         return (p * deviation.square()).sum() / 2

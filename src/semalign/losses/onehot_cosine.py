@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .base import Loss, upcast
+from .base import Loss, chosen, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,6 @@ class OnehotCosine(Loss, name="onehot_cosine"):
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Int[Tensor, "*batch pos"], mask: Bool[Tensor, "*batch pos"]
     ) -> Float[Tensor, ""]:
-        logits = upcast(h[mask])
-        gold = logits.gather(-1, target[mask].unsqueeze(-1)).squeeze(-1)
+        logits = upcast(chosen(h, mask))
+        gold = logits.gather(-1, chosen(target, mask).unsqueeze(-1)).squeeze(-1)
         return (1 - gold / logits.norm(dim=-1).clamp(min=1e-8)).sum()

@@ -3,12 +3,10 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..losses import Loss
+from ..losses.chunks import columns, sum_by_chunks
 from ..models import LanguageModel
-
-LOGITS_AT_ONCE = 2**24  # 64 MB of float32: chunks this size are as fast as larger ones
 
 
 def lens_total(
@@ -18,20 +16,15 @@ def lens_total(
     target: Float[Tensor, "n d_s"],
     tokens: Int[Tensor, "n_token"],
 ) -> Float[Tensor, ""]:
-    """A loss between logits, taken between two states read by logit lens; summed over tokens.
+    """A loss between logits, taken between two states read by logit lens; summed over tokens, by chunks of them."""
 
-    In chunks of tokens whose logits are made again in the backward pass: memory does not grow with n x n_token.
-    """
-
-    def read(h: Tensor, aim: Tensor) -> Tensor:
+    def part(h: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            wanted = student.read(aim.to(student.head_weight.dtype))[:, tokens]
-        everywhere = torch.ones(h.shape[0], dtype=torch.bool, device=h.device)
-        return loss.total(student.read(h)[:, tokens], wanted, everywhere)
+            wanted = columns(student.read(target[rows].to(student.head_weight.dtype)), tokens)
+        everywhere = torch.ones(len(h), dtype=torch.bool, device=h.device)
+        total = loss.total(columns(student.read(h), tokens), wanted, everywhere)
+        return total, total.unsqueeze(0)
 
-    size = max(1, LOGITS_AT_ONCE // student.head_weight.shape[0])
-    if state.shape[0] <= size:
-        return read(state, target)
-    parts = zip(state.split(size), target.split(size), strict=True)
-    chunks = [checkpoint(read, h, aim, use_reentrant=False) for h, aim in parts]
-    return torch.stack([chunk for chunk in chunks if isinstance(chunk, Tensor)]).sum()
+    read_by = [*student.norm.parameters(), *student.head.parameters()]
+    total, _ = sum_by_chunks(part, state, student.head_weight.shape[0], read_by)
+    return total

@@ -19,9 +19,10 @@ from ..losses.base import upcast
 from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
 from ..pairing import Pair
 from .lens import lens_total
+from .outputs import Asked, output_loss
 from .positions import Positions, positions_of
 from .prefix import PrefixCache
-from .teacher import Norm, OnlineTeacher, Signals
+from .teacher import Norm, Signals, SignalSource
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Step(nn.Module):
         layer_loss: Loss | None = None,
         site: Site = "mlp_out",
         norm: Norm = "map",
-        signals: OnlineTeacher | None = None,
+        signals: SignalSource | None = None,
         tokens: Int[Tensor, "n_token"] | None = None,
         cache: bool = False,
         balanced: bool = False,
@@ -98,23 +99,31 @@ class Step(nn.Module):
 
     def forward(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Loss; total of each term; summed cosine of each pair. `units` are those of the whole accumulated batch."""
-        totals, cosines = self._totals(batch)
-        loss = self._loss(totals, units)
-        return loss, {name: total.detach() for name, total in totals.items()}, cosines
+        heard = self._heard(batch)
+        losses, totals = [], {}
+        if self.outputs:
+            loss, totals = self._output_loss(self.outputs, heard, units)
+            losses.append(loss)
+        latent, cosines = self._latent(heard)
+        losses += [self._weighted(name, total, units) for name, total in latent.items()]
+        totals |= {name: total.detach() for name, total in latent.items()}
+        return torch.stack(losses).sum(), totals, cosines
 
     def gradient_norms(self, batch: Batch, units: dict[str, int]) -> dict[str, float]:
         """Norm of each weighted term's own gradient on a batch; no gradient is kept and no random number used up."""
         parameters = [p for p in self.parameters() if p.requires_grad]
         with torch.random.fork_rng():
-            totals, _ = self._totals(batch)
+            heard = self._heard(batch)
+            losses = {output.name: self._output_loss([output], heard, units)[0] for output in self.outputs}
+            latent, _ = self._latent(heard)
+        losses |= {name: self._weighted(name, total, units) for name, total in latent.items()}
         norms = {}
-        for name, total in totals.items():
-            if not total.requires_grad:
+        for name, loss in losses.items():
+            if not loss.requires_grad:
                 raise UserError(
                     f"the loss term '{name}' does not depend on any adapter, so it would train nothing; "
                     "change the site, the LoRA roles or the pairing"
                 )
-            loss = self._loss({name: total}, units)
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
         return norms
@@ -134,26 +143,28 @@ class Step(nn.Module):
         weights = {loss.name: loss.weight for loss in self.outputs}
         return weights | ({_latent(self.layer_loss): self.layer_loss.weight} if self.layer_loss else {})
 
-    def _loss(self, totals: Mapping[str, Tensor], units: Mapping[str, int]) -> Tensor:
-        return torch.stack([self.weights[name] * total / max(units[name], 1) for name, total in totals.items()]).sum()
+    def _weighted(self, name: str, total: Tensor, units: Mapping[str, int]) -> Tensor:
+        return self.weights[name] * total / max(units[name], 1)
 
-    def _totals(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _heard(self, batch: Batch) -> "_Heard":
         pairs = self.stage.pairs if self.layer_loss is not None else ()
         taught = positions_of(batch, self.taught)
         signals = self.signals(batch, pairs, taught) if self.signals is not None else Signals(states={}, logits=None)
         states = self._student_states(batch, [Point(self.site, pair.student) for pair in pairs])
-        totals = self._output_totals(states[FINAL], batch, signals) if self.outputs else {}
-        cosines: dict[str, Tensor] = {}
-        if self.layer_loss is not None and pairs:
-            latent = []
-            for pair in pairs:
-                state = self._compared(pair, states[Point(self.site, pair.student)])
-                target = self._target(signals.states[pair.student], state)
-                latent.append(self._latent_total(self.layer_loss, state, target, taught))
-                if state.shape == target.shape:
-                    cosines[pair.label] = _cosine_sum(state[batch.mask], target[batch.mask])
-            totals[_latent(self.layer_loss)] = torch.stack(latent).sum()
-        return totals, cosines
+        return _Heard(batch, taught, pairs, states, signals)
+
+    def _latent(self, heard: "_Heard") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Total of the layer loss where there is one, and the summed cosine of each pair."""
+        if self.layer_loss is None or not heard.pairs:
+            return {}, {}
+        totals, cosines, answer = [], {}, heard.batch.mask
+        for pair in heard.pairs:
+            state = self._compared(pair, heard.states[Point(self.site, pair.student)])
+            target = self._target(heard.signals.states[pair.student], state)
+            totals.append(self._latent_total(self.layer_loss, state, target, heard.taught))
+            if state.shape == target.shape:
+                cosines[pair.label] = _cosine_sum(state[answer], target[answer])
+        return {_latent(self.layer_loss): torch.stack(totals).sum()}, cosines
 
     def _compared(self, pair: Pair, state: Float[Tensor, "b pos d_s"]) -> Float[Tensor, "b pos d"]:
         """The student's state as the layer loss sees it."""
@@ -186,23 +197,20 @@ class Step(nn.Module):
         assert self.tokens is not None, "a loss that reads states comes with the tokens it reads"
         return lens_total(loss, self.student, state[mask], target[mask], self.tokens)
 
-    def _output_totals(self, hidden: Float[Tensor, "b pos d_s"], batch: Batch, signals: Signals) -> dict[str, Tensor]:
-        """Logits are made only at positions that a loss looks at, and once."""
-        masks = {loss.name: self._mask_of(loss, batch) for loss in self.outputs}
-        looked_at = torch.stack(list(masks.values())).any(0)
-        logits = self.student.logits(hidden[looked_at])
-        totals = {}
-        for loss in self.outputs:
-            here = masks[loss.name][looked_at]
-            if loss.target == "labels":
-                totals[loss.name] = loss.total(logits, batch.targets[looked_at], here)
-            else:
-                assert self.tokens is not None, "teacher logits come with the shared tokens"
-                assert signals.logits is not None, "the teacher was asked for logits"
-                said = logits[here][:, self.tokens]
-                everywhere = torch.ones(said.shape[0], dtype=torch.bool, device=said.device)
-                totals[loss.name] = loss.total(said, signals.logits, everywhere)
-        return totals
+    def _output_loss(self, outputs: Sequence[Loss], heard: "_Heard", units: Mapping[str, int]) -> tuple[Tensor, dict]:
+        asked = Asked(heard.batch, heard.states[FINAL], self.taught, self.labelled, self.tokens, heard.signals.logits)
+        return output_loss(outputs, self.student, asked, lambda name, total: self._weighted(name, total, units))
+
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """The student's states on a batch, and what the teacher says about it."""
+
+    batch: Batch
+    taught: Bool[Tensor, "b pos"]
+    pairs: tuple[Pair, ...]
+    states: dict[Point, Tensor]
+    signals: Signals
 
 
 def _latent(loss: Loss) -> str:

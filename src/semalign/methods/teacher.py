@@ -1,6 +1,6 @@
-"""What the teacher says about a batch: mapped target states, and logits where an output loss asks for them."""
+"""What the teacher says about a batch: mapped target states, and logits by the chunk where an output loss asks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,10 +11,13 @@ from torch.nn.functional import normalize
 
 from ..basis import SemanticMap
 from ..data import Batch
+from ..losses.chunks import columns
 from ..models import FINAL, LanguageModel, Point, Site, states_of
 from ..pairing import Pair
 
 Norm = Literal["map", "teacher", "student"]
+
+ReadLogits = Callable[[slice], Float[Tensor, "rows n_token"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +26,13 @@ class Signals:
 
     states: dict[int, Float[Tensor, "b pos d"]]
     """Target state of each paired student layer."""
-    logits: Float[Tensor, "n n_token"] | None
-    """Logits of the shared tokens at the positions asked for, in their order."""
+    logits: ReadLogits | None
+    """Logits of the shared tokens at some of the positions asked for, which are numbered in their order: whoever needs
+    them takes a few rows at a time, so that no logits of all of them are ever held. None where nobody asked."""
+
+
+SignalSource = Callable[[Batch, Sequence[Pair], Bool[Tensor, "b pos"]], Signals]
+"""What a step follows: a teacher beside it, or what one said before."""
 
 
 class OnlineTeacher:
@@ -48,16 +56,29 @@ class OnlineTeacher:
 
     @torch.no_grad()
     def __call__(self, batch: Batch, pairs: Sequence[Pair], mask: Bool[Tensor, "b pos"]) -> Signals:
-        """Target states of the pairs everywhere, and logits at the positions of the mask."""
+        """Target states of the pairs everywhere, and what reads logits at the positions of the mask."""
+        targets, final = self.heard(batch, pairs)
+        return Signals(states=targets, logits=None if final is None else self.reader(final[mask]))
+
+    @torch.no_grad()
+    def heard(self, batch: Batch, pairs: Sequence[Pair]) -> tuple[dict[int, Tensor], Float[Tensor, "b pos d_t"] | None]:
+        """Target states of the pairs, and the final state where logits are asked for."""
         points = sorted({Point(self.site, layer) for pair in pairs for layer, _ in pair.teacher})
         if self.tokens is not None:
             points.append(FINAL)
         states = states_of(self.teacher, points, batch.input_ids, batch.attention_mask)
-        targets = {pair.student: self._target(pair, states) for pair in pairs}
-        logits = None
-        if self.tokens is not None:
-            logits = self.teacher.logits(states[FINAL][mask])[:, self.tokens]
-        return Signals(states=targets, logits=logits)
+        return {pair.student: self._target(pair, states) for pair in pairs}, states.get(FINAL)
+
+    def reader(self, hidden: Float[Tensor, "n d_t"]) -> ReadLogits:
+        """What reads logits from final states."""
+        tokens = self.tokens
+        assert tokens is not None
+
+        @torch.no_grad()
+        def read(rows: slice) -> Float[Tensor, "rows n_token"]:
+            return columns(self.teacher.logits(hidden[rows]), tokens)
+
+        return read
 
     def _target(self, pair: Pair, states: Mapping[Point, Tensor]) -> Float[Tensor, "b pos d"]:
         mixed = torch.stack([weight * states[Point(self.site, layer)] for layer, weight in pair.teacher]).sum(0)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...losses.chunks import LOGITS_AT_ONCE
 from ...models import LanguageModel
-from ..lens import LOGITS_AT_ONCE
 from .lens import FixedLens
 from .places import KINDS, WRITES, Kind, Places
 from .reading import Reading, Sources, read_row

@@ -93,6 +93,13 @@ def test_without_an_entry_point_any_function_will_do():
     assert program(TASK, "Sure:\n```python\n" + MATH + "```\nok", None).strip() == MATH.strip()
 
 
+@pytest.mark.parametrize("fence", ["", "Here is the completed function:\n\n\n```python\n"])
+def test_constants_before_the_function_stay(fence):
+    code = "PI = 3.14159\r\nN = 1\r\ndef square(r):\r\n\treturn r * r\r\ndef area(r):\r\n\treturn PI * square(r)"
+    assert result(TASK, fence + code) == pytest.approx(3.14159)
+    assert result(f"{TASK}PI = 3.14159\ndef area(r)", ":\n    return PI * r * r") == pytest.approx(3.14159)
+
+
 def test_calls_before_the_function_stay():
     code = "import sys\nsys.setrecursionlimit(5000)\n" + WHOLE
     assert "setrecursionlimit" in program(TASK, code, "area")

@@ -1,29 +1,22 @@
 """A model in memory as lm-eval sees it: the tokens of training, answers in batches, the caller's objects unchanged."""
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import torch
-from jaxtyping import Float
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
 from semalign.evaluation.generation import generate
+from semalign.evaluation.likelihood import Answered, Likelihood
 from semalign.evaluation.memory import Memory
-from semalign.evaluation.sharing import Tokens, by_length, carriers
 from semalign.evaluation.texts import Continuation, Prompt
 from semalign.models import Drawn, LanguageModel, stream_seed
 
-# Logits held at once in float32: 2^25 are 128 MB, and as much again for their exponentials.
-LOGITS = 2**25
 Pair = tuple[tuple[str, str], list[int], list[int]]
 """A request of lm-eval: context and continuation as text, then as tokens."""
 
@@ -48,8 +41,7 @@ class HarnessModel(_HFLM):
         self.begin([], None, 0)
         self._ends = _end_tokens(model, template)
         self._pad = padding_token(model.tokenizer)
-        base = model.module.get_base_model() if hasattr(model.module, "get_base_model") else model.module  # pyright: ignore
-        self._keeps = "logits_to_keep" in inspect.signature(base.forward).parameters
+        self._likelihood = Likelihood(model.module, rows=batch_size, pad=self._pad)
 
     def begin(self, rows: Iterable[Row], progress: Callable[[int, int], None] | None, total: int) -> None:
         """Prepare for requests on these rows: text alone does not say which special tokens lead it.
@@ -72,7 +64,7 @@ class HarnessModel(_HFLM):
         if self._report is not None:
             self._report(self._answered, self._total)
 
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[Answered]:
         """Nats of each continuation after its context, and whether greedy search would have written it."""
         texts: list[Any] = [request.args for request in requests]
         rows = [replace(self._rows[context], answer=continuation) for context, continuation in texts]
@@ -86,7 +78,7 @@ class HarnessModel(_HFLM):
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Pair], disable_tqdm: bool = True, override_bs: int | None = None
-    ) -> list[tuple[float, bool]]:
+    ) -> list[Answered]:
         keys = self.memory.keys("loglikelihood", [text for text, _, _ in requests])
         results = [self.memory.recall(key) for key in keys]
         left = [index for index, result in enumerate(results) if result is None]
@@ -96,40 +88,13 @@ class HarnessModel(_HFLM):
             self.memory.keep(keys[left[index]], result)
         return [(nats, greedy) for nats, greedy in results]
 
-    def _read_pairs(self, requests: Sequence[Pair]) -> Iterator[tuple[int, tuple[float, bool]]]:
+    def _read_pairs(self, requests: Sequence[Pair]) -> Iterator[tuple[int, Answered]]:
         """The index of a request and its nats, as batches get done."""
         inputs = [tuple((context + answer)[:-1][-self.max_length :]) for _, context, answer in requests]
         self.truncated += sum(len(c) + len(a) > self.max_length + 1 for _, c, a in requests)
-        sequences, home = carriers(inputs)
-        starts = [len(sequence) for sequence in sequences]
-        guests: list[list[int]] = [[] for _ in sequences]
-        for index, place in enumerate(home):
-            guests[place].append(index)
-            starts[place] = min(starts[place], len(inputs[index]) - len(requests[index][2]))
-        scores = LOGITS // self.model.get_output_embeddings().weight.shape[0]
-        for batch in by_length([len(s) for s in sequences], starts, rows=self.batch_size, scores=scores):
-            first = min(starts[place] for place in batch)
-            logits = self._logits([sequences[place] for place in batch], first)
-            total, best = logits.logsumexp(-1), logits.argmax(-1)
-            for row, place in enumerate(batch):
-                for index in guests[place]:
-                    answer = torch.tensor(requests[index][2], device=logits.device)
-                    end = len(inputs[index]) - first
-                    where = torch.arange(end - len(answer), end, device=logits.device)
-                    nats = (logits[row, where, answer] - total[row, where]).sum()
-                    yield index, (float(nats), bool((best[row, where] == answer).all()))
-                self._answer(len(guests[place]))
-
-    @torch.no_grad()
-    def _logits(self, sequences: Sequence[Tokens], first: int) -> Float[Tensor, "b kept n_row"]:
-        """Float32 logits from position `first` on; padding on the right is after every token that is read."""
-        ids = pad_sequence([torch.tensor(s) for s in sequences], batch_first=True, padding_value=self._pad).to(
-            self.device
-        )
-        if self._keeps:
-            kept = torch.arange(first, ids.shape[1], device=self.device)
-            return self.model(ids, use_cache=False, logits_to_keep=kept).logits.float()
-        return self.model(ids, use_cache=False).logits[:, first:].float()
+        for batch in self._likelihood(inputs, [answer for _, _, answer in requests]):
+            yield from batch
+            self._answer(len(batch))
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """The text after each context, up to its stop texts, without them."""
@@ -184,7 +149,7 @@ class HarnessModel(_HFLM):
 class UpstreamModel(HarnessModel):
     """The same speed for lm-eval's own tasks: texts and tokens are as lm-eval's HFLM makes them."""
 
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[Answered]:
         return _HFLM.loglikelihood(self, requests, disable_tqdm)
 
     def _prompt_of(self, text: str) -> Prompt:

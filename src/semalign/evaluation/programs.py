@@ -9,7 +9,8 @@ import re
 import warnings
 
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*\n?", re.MULTILINE)
-_START = re.compile(r"(?:async def|def|class|import|from|@)\b|@")
+# A constant before a function belongs to it.
+_START = re.compile(r"(?:async def|def|class|import|from)\b|@|[A-Za-z_]\w*\s*=[^=]")
 # What compiling a hostile or broken text raises.
 _BROKEN = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 

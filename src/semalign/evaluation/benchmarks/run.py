@@ -33,7 +33,7 @@ Advance = Callable[[int, int], None]
 def evaluate_model(name: str, options: Options, out: Path, reporter: Reporter) -> dict[str, BenchmarkScore]:
     """Load a model (bf16 on a GPU, fp32 on a CPU) and evaluate it into a folder."""
     options.check()
-    _need_sandbox(options)
+    need_sandbox(options)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with reporter.stage(f"loading {name}"):
         model = load(name, dtype="bfloat16" if device == "cuda" else "float32", device=device)
@@ -130,7 +130,8 @@ class Pace:
         return f"  {self._task}: {int(rows)} of {n_row} rows, {rate:.2f} rows/s{left}"
 
 
-def _need_sandbox(options: Options) -> None:
+def need_sandbox(options: Options) -> None:
+    """Raises UserError, with the line that installs one, where generated code is to be judged without a sandbox."""
     reason = Sandbox.available() if any(task in CODE for task in options.tasks) else None
     if reason:
         raise UserError(reason)

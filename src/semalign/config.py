@@ -1,16 +1,18 @@
 """A run as a value: strict configuration from YAML or Python; errors say where and what was probably meant."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_serializer, model_validator
 
 from .data import SPLITS, TaskSpec
 from .errors import UserError
+from .evaluation.benchmarks import BenchmarksConfig, Options
 from .methods import Method
+from .methods.cache_options import CacheOptions, refuse_cache
 from .paths import expand
 from .settings import Part, read_values, validated
 from .strategy import build
@@ -69,6 +71,21 @@ class DataConfig(Part):
     template: Literal["plain", "chat"] = "chat"
     max_length: PositiveInt = 1024
     """Tokens a row; longer ones are cut on the right and counted."""
+    overlap: Literal["report", "refuse", "drop"] = "report"
+    """What becomes of training rows that share a run of words with a row that is scored."""
+    overlap_words: PositiveInt = 13
+    """How many words in a row are such a run."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Without the overlap's settings where they are not changed: runs that were begun before there were any
+        go on."""
+        unchanged = {
+            name
+            for name in ("overlap", "overlap_words")
+            if getattr(self, name) == type(self).model_fields[name].default
+        }
+        return {name: value for name, value in plain(self).items() if name not in unchanged}
 
     @model_validator(mode="after")
     def _different_names(self) -> "DataConfig":
@@ -84,6 +101,8 @@ class EvaluationConfig(Part):
     split: Literal["test", "validation"] = "test"
     """Choose settings on 'validation'; report 'test' once."""
     batch_size: PositiveInt = 32
+    benchmarks: BenchmarksConfig | None = None
+    """MMLU, GSM8K, HumanEval and MBPP of every model of the run, before and after."""
 
 
 class Run(Part):
@@ -97,6 +116,8 @@ class Run(Part):
     controls: Annotated[dict[str, Method], BeforeValidator(_controls)] = Field(default_factory=dict)
     training: TrainingOptions = TrainingOptions()
     evaluation: EvaluationConfig = EvaluationConfig()
+    cache: CacheOptions | None = None
+    """Keep what the teacher says of the training rows on disk, and train without it; None: it runs beside the student."""
     seed: int = Field(0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     root: Path = Path(".")
@@ -111,6 +132,19 @@ class Run(Part):
                 f"controls: the name '{taken[0]}' is taken; give the control another: 'controls: {{NAME: METHOD}}'"
             )
         return self
+
+    @model_validator(mode="after")
+    def _can_cache(self) -> "Run":
+        if self.cache is not None:
+            refuse_cache(self.cache, self.methods)
+        return self
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder of the teacher cache that runs share, made absolute; None where the run has its own."""
+        if self.cache is None or self.cache.folder is None:
+            return None
+        return (self.root / expand(self.cache.folder)).resolve()
 
     @property
     def methods(self) -> dict[str, Method]:
@@ -133,6 +167,14 @@ class Run(Part):
             )
             for task in self.data.tasks
         ]
+
+    @property
+    def benchmarks(self) -> Options | None:
+        """What the benchmarks are asked with, the folder of their files made absolute; None where none are asked."""
+        asked = self.evaluation.benchmarks
+        if asked is None:
+            return None
+        return asked.options(None if asked.data is None else (self.root / expand(asked.data)).resolve())
 
     def plain(self) -> dict[str, Any]:
         """The run as plain values; `Run(**run.plain())` is the same run."""

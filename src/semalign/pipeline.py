@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from .artifacts import read_json, write_json
+from .caching import cached
 from .config import Run
-from .data import load_task, padding_token
+from .contamination import load_tasks
+from .data import padding_token
 from .diagnostics import Probe
 from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
+from .evaluation.benchmarks import evaluate_benchmarks
 from .methods import Given, Method, MethodContext, Plan
 from .methods.sft import SFT
 from .models import (
@@ -29,6 +32,7 @@ from .models import (
 )
 from .prepare import (
     calibration_batches,
+    check_benchmarks,
     check_models,
     extract_batches,
     input_keys,
@@ -81,7 +85,10 @@ def run(
         config = Run.make(config)
     reporter = reporter or Reporter(plain=True)
     device = pick_device(config.device)
-    tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.tasks]
+    check_benchmarks(config)
+    tasks, overlap = load_tasks(config)
+    for warning in overlap.warnings:
+        reporter.warn(warning)
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
     check_models(config, student, teacher, tasks)
@@ -98,7 +105,7 @@ def run(
     started = time.time()
     try:
         work = Work(config, rows, folder, reporter, pages)
-        warnings = _before(work, student, teacher)
+        warnings = [*overlap.warnings, *_before(work, student, teacher)]
         adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
         context = MethodContext(
             teacher=teacher,
@@ -126,6 +133,7 @@ def run(
             adapted=adapted,
             diagnostics=diagnostics if probe else None,
             warnings=warnings,
+            overlap=overlap.plain(),
             environment=surroundings,
             started=started,
             curves=pages,
@@ -143,7 +151,12 @@ def run(
 
 
 def _score(work: Work, model: LanguageModel, name: str) -> None:
-    """Evaluate a model on every task into eval/<name>/, once."""
+    """Evaluate a model on every task into eval/<name>/, and on the benchmarks, once."""
+    _score_tasks(work, model, name)
+    _score_benchmarks(work, model, name)
+
+
+def _score_tasks(work: Work, model: LanguageModel, name: str) -> None:
     stage = f"evaluate {name}"
     if work.folder.done(stage):
         return
@@ -160,6 +173,16 @@ def _score(work: Work, model: LanguageModel, name: str) -> None:
             skip_unavailable=True,
         )
         cost.tokens = sum(len(e.input_ids) for e in work.rows.split(options.split))
+
+
+def _score_benchmarks(work: Work, model: LanguageModel, name: str) -> None:
+    """Ask a model the benchmarks of the run into benchmarks/<name>/, once; a stopped one goes on row by row."""
+    stage, options = f"benchmarks {name}", work.config.benchmarks
+    if options is None or work.folder.done(stage):
+        return
+    work.reporter.say(f"benchmarks of {name}: {', '.join(options.tasks)}")
+    with work.folder.stage(stage):
+        evaluate_benchmarks(model, options, work.folder / "benchmarks" / name, work.reporter)
 
 
 def _before(work: Work, student: LanguageModel, teacher: LanguageModel) -> list[str]:
@@ -241,7 +264,17 @@ def _train(
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
     options, rows = work.config.training, {split: work.rows.split(split) for split in work.rows.examples}
     total = method.n_step(options, {split: len(examples) for split, examples in rows.items()})
-    with _teacher_tokens(context.teacher, stored) as read:
+    caching = cached(
+        work.config,
+        work.folder,
+        work.reporter,
+        name=name,
+        method=method,
+        context=context,
+        plan=plan,
+        examples=rows["train"],
+    )
+    with caching as signals, _teacher_tokens(context.teacher, stored) as read:
         adapter = method.adapt(context, plan, options.lora)
         with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
             given = Given(
@@ -251,6 +284,7 @@ def _train(
                 folder=stored,
                 advance=lambda done: advance(done, total),
                 probe=None if probe is None else partial(probe, context.student),
+                signals=signals,
             )
             history = method.fit(context, plan, adapter, given)
             cost.tokens, cost.teacher_tokens = history.n_token, read()

@@ -9,6 +9,7 @@ from .artifacts import key
 from .config import Run
 from .data import Batch, Example, Task, batches, padding_token
 from .errors import UserError
+from .evaluation.benchmarks import check_options, need_sandbox
 from .models import LanguageModel, check_tokenizers, load, lora_targets
 from .results import Rows
 
@@ -41,6 +42,15 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
     for method in config.methods.values():
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
+
+
+def check_benchmarks(config: Run) -> None:
+    """Raise UserError where the benchmarks' files or the sandbox for generated code are missing."""
+    options = config.benchmarks
+    if options is None:
+        return
+    check_options(options)
+    need_sandbox(options)
 
 
 def n_step(config: Run, tasks: Sequence[Task]) -> int:

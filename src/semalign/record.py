@@ -10,6 +10,7 @@ from .basis.cosine import Cosine
 from .basis.input_side import InputSide
 from .basis.quality import reconstruction
 from .basis.random import Random
+from .benchmark_record import benchmark_record
 from .config import ModelConfig, Run
 from .data import counts
 from .evaluation import (
@@ -19,10 +20,10 @@ from .evaluation import (
     mean_difference,
     mean_gap,
     mean_score,
-    paired_difference,
 )
 from .methods import MethodContext
 from .models import LanguageModel, Site
+from .paired import differences
 from .results import Rows, Trained
 from .run_folder import RunFolder
 from .strategy import Strategy
@@ -40,6 +41,7 @@ def make_record(
     adapted: Trained | None,
     diagnostics: dict[str, Any] | None,
     warnings: list[str],
+    overlap: dict[str, Any],
     environment: dict[str, Any],
     started: float,
     curves: bool,
@@ -70,7 +72,8 @@ def make_record(
         "mean_gap": {
             n: mean_gap(outcomes[n], outcomes[reference], seed=config.seed)._asdict() for n in names if n != reference
         },
-        "differences": _differences(outcomes, config, list(trained)),
+        "differences": differences(outcomes, list(trained), config.method.name, config.seed),
+        "benchmarks": benchmark_record(config, folder, names, list(trained)),
         "attribution": _attribution(config, context, trained),
         "pairing": _pairing(config, context, main),
         "basis": basis,
@@ -78,6 +81,7 @@ def make_record(
         "training": {name: result.history.entries for name, result in trained.items()},
         "costs": costs,
         "warnings": [*warnings, *_unhelped(outcomes, config)],
+        "overlap": overlap,
         "citations": _citations(config),
         "notes": [note for task in rows.tasks for note in task.notes],
     }
@@ -133,7 +137,7 @@ def _models(
             "trainable": result.history.n_trainable if result else 0,
             "steps": result.history.n_step if result else 0,
             "train_tokens": result.history.n_token if result else 0,
-            "teacher_tokens": read[f"prepare {key}"] + read[f"train {key}"] if result else 0,
+            "teacher_tokens": sum(read.get(f"{work} {key}", 0) for work in STAGES) if result else 0,
             "method": result.method.spec() if result else None,
         }
 
@@ -146,20 +150,6 @@ def _models(
     if adapted:
         entries.append(entry("teacher_adapted", "teacher, adapted on the same rows", "teacher", adapted))
     return entries
-
-
-def _differences(outcomes: Mapping[str, dict], config: Run, trained: list[str]) -> list[dict[str, Any]]:
-    """Paired differences: each trained model against the student before, and the method against each control."""
-    main = config.method.name
-    pairs = [(name, "student") for name in trained] + [(main, name) for name in trained if name != main]
-    rows = []
-    for a, b in pairs:
-        for task in outcomes[a]:
-            interval = paired_difference(outcomes[a][task], outcomes[b][task], seed=config.seed, task=task)
-            rows.append({"a": a, "b": b, "task": task, **interval._asdict()})
-        interval = mean_difference(outcomes[a], outcomes[b], seed=config.seed)
-        rows.append({"a": a, "b": b, "task": "mean", **interval._asdict()})
-    return rows
 
 
 def _unhelped(outcomes: Mapping[str, dict], config: Run) -> list[str]:

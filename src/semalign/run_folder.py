@@ -15,9 +15,9 @@ from .artifacts import read_json, whole_folder, write_json, write_text
 from .costs import Cost, Ledger
 from .errors import UserError
 
-UNTOUCHED = ("evaluate student", "evaluate teacher")
-ADAPTED = ("prepare teacher_adapted", "train teacher_adapted", "evaluate teacher_adapted")
-STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval"}
+UNTOUCHED = ("evaluate student", "benchmarks student", "evaluate teacher", "benchmarks teacher")
+ADAPTED = tuple(f"{work} teacher_adapted" for work in ("prepare", "train", "evaluate", "benchmarks"))
+STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval", "benchmarks": "benchmarks"}
 # What those stages depend on beside rows and weights; the adapted teacher on the training options too.
 DECISIVE = ("teacher", "student", "data", "evaluation", "seed", "device", "root")
 COUNTED = "teacher_tokens"  # in the costs of a stage since a comparison shows them

@@ -3,7 +3,8 @@
 from ..attribution import Attribution
 from ..attribution.gradient_x_activation import GradientXActivation
 from ..config import Run
-from ..data import Batch, Task, load_task
+from ..contamination import load_tasks
+from ..data import Batch, Task
 from ..errors import UserError
 from ..methods import MethodContext, Plan
 from ..methods.semalign import SemAlign
@@ -60,4 +61,5 @@ def plan(run: Run) -> Plan:
 
 
 def tasks_of(run: Run) -> list[Task]:
-    return [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]
+    """Apart from what the run is scored on, as its configuration says."""
+    return load_tasks(run)[0]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ..config import Run
-from ..data import load_task
+from ..contamination import load_tasks
 from ..errors import UserError
 from ..models import LanguageModel
-from ..prepare import check_models, load_model, pick_device, refuse_empty
+from ..prepare import check_benchmarks, check_models, load_model, pick_device, refuse_empty
 from ..results import Rows, encode_rows
 
 
@@ -22,6 +22,7 @@ def check_runs(runs: Sequence[tuple[str, Run]]) -> None:
         known: dict[str, Rows] = {}
         for name, run in group:
             try:
+                check_benchmarks(run)
                 rows = _rows(run, student, known)
                 check_models(run, student, teacher, rows.tasks)
                 refuse_empty(run, rows)
@@ -31,8 +32,7 @@ def check_runs(runs: Sequence[tuple[str, Run]]) -> None:
 
 def _rows(run: Run, student: LanguageModel, known: dict[str, Rows]) -> Rows:
     """The rows of a run as tokens, read once for all that have the same."""
-    place = str(run.data)
+    place = str((run.data, run.evaluation))
     if place not in known:
-        tasks = [load_task(spec, seed=run.seed, root=run.root) for spec in run.tasks]
-        known[place] = encode_rows(run, tasks, student)
+        known[place] = encode_rows(run, load_tasks(run)[0], student)
     return known[place]

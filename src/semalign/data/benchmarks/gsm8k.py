@@ -21,10 +21,13 @@ SIZES = {"train": 7473, "test": 1319}
 def load(folder: Path | None, task: str) -> Loaded:
     """Rows `gsm_<line of train.jsonl from 0>` and `gsm_test_<line>`."""
     pool = {i: _row(record, f"gsm_{i}", task) for i, record in enumerate(_records(folder, "train"))}
-    test = [_row(record, f"gsm_test_{i}", task) for i, record in enumerate(_records(folder, "test"))]
-    kept, notes = without_twins(test, pool)
+    kept, notes = without_twins(tested_rows(folder, task), pool)
     # Answers are one line; an untrained model may use several, so only a next question stops it.
     return Loaded({**laten_splits("gsm8k", pool), "test": kept}, "exact_match", 256, ("\nQuestion:",), tuple(notes))
+
+
+def tested_rows(folder: Path | None, task: str) -> list[Row]:
+    return [_row(record, f"gsm_test_{i}", task) for i, record in enumerate(_records(folder, "test"))]
 
 
 def _records(folder: Path | None, split: str) -> Sequence[dict[str, Any]]:

@@ -22,14 +22,18 @@ STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n```")
 
 def load(folder: Path | None, task: str) -> Loaded:
     """Rows `HumanEval/<n>`."""
+    note = (
+        f"{task}: HumanEval has test rows only; what is trained on comes from other tasks (the LaTen rows are of MBPP)"
+    )
+    return Loaded({"test": tested_rows(folder, task)}, "passes_tests", 256, STOP, (note,))
+
+
+def tested_rows(folder: Path | None, task: str) -> list[Row]:
     records = (
         hub_records(HUB, "test") if folder is None else [record for _, record in read_jsonl(folder / "HumanEval.jsonl")]
     )
     expect(len(records), SIZE, HUB if folder is None else folder / "HumanEval.jsonl")
-    note = (
-        f"{task}: HumanEval has test rows only; what is trained on comes from other tasks (the LaTen rows are of MBPP)"
-    )
-    return Loaded({"test": [_row(record, task) for record in records]}, "passes_tests", 256, STOP, (note,))
+    return [_row(record, task) for record in records]
 
 
 def _row(record: dict[str, Any], task: str) -> Row:

@@ -27,14 +27,24 @@ def request(code_start: str) -> str:
 
 def load(folder: Path | None, task: str) -> Loaded:
     """Rows `mbpp_<task_id>`: 11-510 test, 511-600 validation, 601-974 training pool (372 of 374 are LaTen's)."""
-    records = _hub() if folder is None else [record for _, record in read_jsonl(folder / "mbpp.jsonl")]
-    expect(len(records), SIZE, HUB if folder is None else folder / "mbpp.jsonl")
-    rows = {int(record["task_id"]): _row(record, task) for record in records}
+    rows = _rows(folder, task)
     pool = {i: rows[i] for i in (*VALIDATION, *TRAIN)}
     kept, notes = without_twins([rows[i] for i in TEST], pool)
     return Loaded(
         {**laten_splits("mbpp", pool, VALIDATION), "test": kept}, "passes_tests", 256, ("\n```\n",), tuple(notes)
     )
+
+
+def tested_rows(folder: Path | None, task: str) -> list[Row]:
+    rows = _rows(folder, task)
+    return [rows[i] for i in TEST]
+
+
+def _rows(folder: Path | None, task: str) -> dict[int, Row]:
+    """All rows by task_id."""
+    records = _hub() if folder is None else [record for _, record in read_jsonl(folder / "mbpp.jsonl")]
+    expect(len(records), SIZE, HUB if folder is None else folder / "mbpp.jsonl")
+    return {int(record["task_id"]): _row(record, task) for record in records}
 
 
 def _hub() -> list[dict[str, Any]]:

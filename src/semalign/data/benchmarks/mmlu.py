@@ -25,11 +25,15 @@ HUB = "cais/mmlu"
 def load(folder: Path | None, task: str) -> Loaded:
     """Rows `<subject>_<k>` (k < 4: dev rows 1..4; k >= 4: validation rows k - 3) and `<subject>_test_<row from 0>`."""
     pool = _hub_pool(task) if folder is None else _file_pool(folder / "dev_validation_1702.jsonl", task)
-    test = list(_hub_test(task) if folder is None else _file_test(folder / "test", task))
     expect(len(pool), POOL_SIZE, HUB if folder is None else folder / "dev_validation_1702.jsonl")
-    expect(len(test), TEST_SIZE, HUB if folder is None else folder / "test")
-    kept, notes = without_twins(test, pool)
+    kept, notes = without_twins(tested_rows(folder, task), pool)
     return Loaded({**laten_splits("mmlu", pool), "test": kept}, "multiple_choice", 8, ("\n",), tuple(notes))
+
+
+def tested_rows(folder: Path | None, task: str) -> list[Row]:
+    test = list(_hub_test(task) if folder is None else _file_test(folder / "test", task))
+    expect(len(test), TEST_SIZE, HUB if folder is None else folder / "test")
+    return test
 
 
 def question_text(subject: str, question: str, choices: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ from .run_folder import RunFolder
 from .strategy import Strategy
 
 PAPER = {"name": "SemAlign", "source": "Gu, Aleti, Chen, Zhang 2025, arXiv:2510.24208"}
+STAGES = ("prepare", "cache", "train")  # of a method: those in which the teacher reads for it
 
 
 def make_record(
@@ -210,10 +211,13 @@ def _basis(
 
 def _curves(context: MethodContext, site: Site) -> list[dict[str, Any]]:
     curves = []
-    sides = (("teacher", context.teacher, context.tokens.teacher), ("student", context.student, context.tokens.student))
-    for side, model, tokens in sides:
+    sides = (
+        ("teacher", context.teacher, context.tokens.teacher, context.teacher_extract),
+        ("student", context.student, context.tokens.student, context.extract),
+    )
+    for side, model, ids, rows in sides:
         for basis in (Cosine(), InputSide(), Random()):
-            curve = reconstruction(basis, model, tokens, context.extract, site)
+            curve = reconstruction(basis, model, ids, rows, site)
             curves.append({"label": f"{side}, {basis.name}", "site": site, "cosine": curve.tolist()})
     return curves
 

@@ -14,6 +14,7 @@ from semalign.basis.permuted import Permuted
 from semalign.basis.quality import agreement, reconstruction
 from semalign.basis.random import Random
 from semalign.data import Example, collate
+from semalign.models import SharedTokens
 
 
 def batch_of(*sizes):
@@ -66,7 +67,7 @@ def plain_agreement(fitted, teacher, student, shared, batches):
 @pytest.mark.parametrize("basis", [Cosine(), Logit()], ids=lambda basis: basis.name)
 def test_agreement_is_its_plain_version(basis, teacher, student, shared):
     fitted = fit(basis, teacher, student, shared)
-    found = agreement(fitted, teacher, student, shared, BATCHES)
+    found = agreement(fitted, teacher, student, SharedTokens.of_one(shared), BATCHES)
     top1, top5, correlation = plain_agreement(fitted, teacher, student, shared, BATCHES)
     assert found["agreement_top1"] == pytest.approx(top1, abs=1e-12)
     assert found["agreement_top5"] == pytest.approx(top5, abs=1e-12)
@@ -80,16 +81,18 @@ def test_a_planted_perfect_map_agrees_everywhere_and_its_permutation_nowhere(sha
     teacher, student = tiny("llama", width=8, n_layer=1, seed=1), tiny("llama", width=16, n_layer=2, seed=2)
     with torch.no_grad():
         teacher.head_weight.copy_(student.head_weight @ torch.randn(16, 8, dtype=torch.float64))
-    found = agreement(fit(Logit(), teacher, student, shared), teacher, student, shared, BATCHES)
+    found = agreement(fit(Logit(), teacher, student, shared), teacher, student, SharedTokens.of_one(shared), BATCHES)
     assert found["agreement_top1"] == found["agreement_top5"] == 1.0
     assert found["row_correlation"] == pytest.approx(1, abs=1e-6)
-    spoiled = agreement(fit(Permuted(of=Logit()), teacher, student, shared), teacher, student, shared, BATCHES)
+    spoiled = agreement(
+        fit(Permuted(of=Logit()), teacher, student, shared), teacher, student, SharedTokens.of_one(shared), BATCHES
+    )
     assert spoiled["agreement_top1"] < 0.2
     assert abs(spoiled["row_correlation"]) < 0.4
 
 
 def test_a_model_agrees_with_itself(teacher, shared):
-    found = agreement(fit(Identity(), teacher, teacher, shared), teacher, teacher, shared, BATCHES)
+    found = agreement(fit(Identity(), teacher, teacher, shared), teacher, teacher, SharedTokens.of_one(shared), BATCHES)
     assert found["agreement_top1"] == 1.0
     assert found["row_correlation"] == pytest.approx(1, abs=1e-6)
 
@@ -97,19 +100,21 @@ def test_a_model_agrees_with_itself(teacher, shared):
 def test_batches_change_nothing(teacher, student, shared):
     fitted = fit(Cosine(), teacher, student, shared)
     rows = [batch_of((9, 4)), batch_of((5, 2)), batch_of((7, 3))]
-    one, two = (agreement(fitted, teacher, student, shared, batches) for batches in (BATCHES, rows))
+    one, two = (
+        agreement(fitted, teacher, student, SharedTokens.of_one(shared), batches) for batches in (BATCHES, rows)
+    )
     assert one == pytest.approx(two, abs=1e-6)
 
 
 def test_a_condition_without_a_number_is_written_as_none(teacher, student, shared):
     fitted = dataclasses.replace(fit(Logit(), teacher, student, shared), condition=float("inf"))
-    assert agreement(fitted, teacher, student, shared, BATCHES)["condition"] is None
+    assert agreement(fitted, teacher, student, SharedTokens.of_one(shared), BATCHES)["condition"] is None
 
 
 @pytest.mark.parametrize("dtypes", [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)], ids=str)
 def test_two_models_may_be_of_two_precisions(dtypes, shared):
     teacher, student = tiny(width=24, n_layer=1, dtype=dtypes[0]), tiny(width=16, n_layer=1, dtype=dtypes[1])
-    found = agreement(fit(Logit(), teacher, student, shared), teacher, student, shared, BATCHES)
+    found = agreement(fit(Logit(), teacher, student, shared), teacher, student, SharedTokens.of_one(shared), BATCHES)
     assert -1 <= found["row_correlation"] <= 1
 
 

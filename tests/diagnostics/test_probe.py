@@ -10,9 +10,10 @@ from semalign.data import batches
 from semalign.diagnostics import Probe
 from semalign.diagnostics.probe import spread
 from semalign.errors import UserError
-from semalign.models import lora
+from semalign.models import SharedTokens, lora
 
-TOKENS = torch.arange(4, 47)  # a part of the vocabulary, as the tokens of two tokenizers share
+TOKENS = SharedTokens.of_one(torch.arange(4, 47))  # a part of the vocabulary, as the tokens of two tokenizers share
+OTHER = SharedTokens(teacher=torch.arange(40, 3, -1), student=torch.arange(9, 46))
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +56,15 @@ def _n_hook(model):
 
 @torch.no_grad()
 def test_numbers_equal_a_plain_version(teacher, student, rows):
-    found = Probe(teacher, rows, TOKENS)(student, cka=True)
+    found = Probe(teacher, rows, OTHER)(student, cka=True)
     ours, ours_final = _plain_states(student, rows)
     theirs, theirs_final = _plain_states(teacher, rows)
-    target = teacher.module.lm_head(theirs_final)[:, TOKENS].softmax(-1)
+    target = teacher.module.lm_head(theirs_final)[:, OTHER.teacher].softmax(-1)
     norm, head = student.module.model.norm, student.module.lm_head
     said = [*(head(norm(state)) for state in ours), head(ours_final)]
-    kl = [(target * (target.log() - z[:, TOKENS].log_softmax(-1))).sum(-1).mean() for z in said]
+    kl = [(target * (target.log() - z[:, OTHER.student].log_softmax(-1))).sum(-1).mean() for z in said]
     assert found["lens_kl"] == pytest.approx([float(value) for value in kl], abs=1e-10)
-    same = said[-1][:, TOKENS].argmax(-1) == target.argmax(-1)
+    same = said[-1][:, OTHER.student].argmax(-1) == target.argmax(-1)
     assert found["agreement"] == pytest.approx(float(same.double().mean()))
     for i, state in enumerate(ours):
         for j, other in enumerate(theirs):

@@ -30,10 +30,9 @@ def agreement(
     """
     total, n_position = torch.zeros(3, dtype=torch.float64), 0
     for batch in batches:
-        output = teacher.module.base_model(
-            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-        )
-        state = output.last_hidden_state[batch.mask]
+        own = batch.of_teacher
+        output = teacher.module.base_model(input_ids=own.input_ids, attention_mask=own.attention_mask, use_cache=False)
+        state = output.last_hidden_state[own.mask]
         ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens.student]
         total += agreements(ours, teacher.logits(state)[:, tokens.teacher])
         n_position += state.shape[0]

@@ -116,7 +116,8 @@ def paired_states(context: MapContext, batch: Batch, positions: Positions) -> li
     """States of a batch at every pair, on the student's device."""
     site = context.site
     teachers = {layer for pair in context.pairs.values() for layer, _ in pair}
-    heard_t = _heard(context.teacher, batch, [Point(site, layer) for layer in sorted(teachers)])
+    heard_t = _heard(context.teacher, batch.of_teacher, [Point(site, layer) for layer in sorted(teachers)])
+    heard_t = {point: batch.at_student(state) for point, state in heard_t.items()}
     heard_s = _heard(context.student, batch, [Point(site, layer) for layer in context.pairs])
     chosen = chosen_positions(batch, positions)
     row = chosen.nonzero()[:, 0]
@@ -129,10 +130,10 @@ def paired_states(context: MapContext, batch: Batch, positions: Positions) -> li
 
 
 def chosen_positions(batch: Batch, positions: Positions) -> Bool[Tensor, "b pos"]:
-    """Real tokens after each row's first, or those before an answer token."""
+    """Real tokens after each row's first, or those before an answer token; only where the teacher can be followed."""
     if positions == "answer":
-        return batch.mask
-    chosen = batch.attention_mask.bool().clone()
+        return batch.followed
+    chosen = batch.aligned.clone()
     chosen[:, 0] = False
     return chosen
 

@@ -4,9 +4,10 @@ import dataclasses
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .tokens import Example
@@ -21,12 +22,33 @@ class Batch:
     attention_mask: Int[Tensor, "b pos"]
     targets: Int[Tensor, "b pos"]
     mask: Bool[Tensor, "b pos"]
+    teacher: "TeacherRows | None" = None
+    """None: the teacher reads the same tokens."""
 
     def to(self, device: torch.device | str) -> "Batch":
-        return dataclasses.replace(
-            self,
-            **{name: getattr(self, name).to(device) for name in ("input_ids", "attention_mask", "targets", "mask")},
-        )
+        moved: dict[str, Any] = {
+            name: getattr(self, name).to(device) for name in ("input_ids", "attention_mask", "targets", "mask")
+        }
+        return dataclasses.replace(self, **moved, teacher=self.teacher and self.teacher.to(device))
+
+    @property
+    def of_teacher(self) -> "Batch":
+        """The same rows as the teacher reads them."""
+        return self if self.teacher is None else self.teacher.batch
+
+    @property
+    def aligned(self) -> Bool[Tensor, "b pos"]:
+        """Where the teacher has a state that has read the same text."""
+        return self.attention_mask.bool() if self.teacher is None else self.teacher.last >= 0
+
+    @property
+    def followed(self) -> Bool[Tensor, "b pos"]:
+        """The positions of the mask where the teacher can be followed."""
+        return self.mask & self.aligned
+
+    def at_student(self, states: Float[Tensor, "b t_pos d"]) -> Float[Tensor, "b pos d"]:
+        """The teacher's states at the student's positions; anything where there is none."""
+        return states if self.teacher is None else self.teacher.at_student(states)
 
     @property
     def n_tokens(self) -> int:
@@ -36,6 +58,29 @@ class Batch:
     @property
     def n_supervised(self) -> int:
         return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherRows:
+    """The rows of a batch in the tokens of a teacher with another tokenizer."""
+
+    batch: Batch
+    first: Int[Tensor, "b pos"]
+    last: Int[Tensor, "b pos"]
+    """The teacher's positions first..last that stand for each of the student's: at `last` it has read the same text. -1
+    for both where there are none."""
+
+    def to(self, device: torch.device | str) -> "TeacherRows":
+        return TeacherRows(self.batch.to(device), self.first.to(device), self.last.to(device))
+
+    def at_student(self, states: Float[Tensor, "b t_pos d"]) -> Float[Tensor, "b pos d"]:
+        """The mean of each span's states."""
+        if torch.equal(self.first, self.last):
+            return states.gather(1, self.last.clamp(min=0).unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+        at = torch.arange(states.shape[1], device=states.device)
+        inside = (at >= self.first.unsqueeze(-1)) & (at <= self.last.unsqueeze(-1))
+        length = (self.last - self.first + 1).unsqueeze(-1)
+        return (inside / length).to(states.dtype) @ states
 
 
 def collate(examples: Sequence[Example], pad_id: int) -> Batch:
@@ -51,7 +96,21 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         attention_mask[i, :length] = 1
         targets[i, : length - 1] = input_ids[i, 1:length]
         mask[i, example.n_prompt - 1 : length - 1] = True
-    return Batch([example.id for example in examples], input_ids, attention_mask, targets, mask)
+    ids = [example.id for example in examples]
+    return Batch(ids, input_ids, attention_mask, targets, mask, _teacher_rows(examples, width))
+
+
+def _teacher_rows(examples: Sequence[Example], width: int) -> TeacherRows | None:
+    given = [example.teacher for example in examples if example.teacher is not None]
+    if not given:
+        return None
+    assert len(given) == len(examples), "the rows of a batch are all aligned, or none is"
+    first, last = torch.full((2, len(examples), width), -1, dtype=torch.long)
+    for i, teacher in enumerate(given):
+        first[i, : len(teacher.first)] = torch.tensor(teacher.first)
+        last[i, : len(teacher.last)] = torch.tensor(teacher.last)
+    batch = collate([teacher.example for teacher in given], pad_id=0)  # an id of every vocabulary, never read
+    return TeacherRows(batch, first, last)
 
 
 def batches(

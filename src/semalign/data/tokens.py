@@ -26,6 +26,8 @@ class Example:
     n_prompt: int
     answer_bytes: int
     truncated: bool
+    teacher: "TeacherExample | None" = None
+    """None: the teacher reads the same tokens."""
 
     @property
     def n_supervised(self) -> int:
@@ -34,7 +36,22 @@ class Example:
     @property
     def content_key(self) -> str:
         """A key that is equal where tokens and boundary are equal; for caches of a teacher's signals."""
-        return key(self.input_ids, self.n_prompt)
+        if self.teacher is None:
+            return key(self.input_ids, self.n_prompt)
+        return key(
+            self.input_ids, self.n_prompt, self.teacher.example.content_key, self.teacher.first, self.teacher.last
+        )
+
+
+@dataclass(frozen=True)
+class TeacherExample:
+    """The same row in the tokens of a teacher with another tokenizer."""
+
+    example: Example
+    first: list[int]
+    last: list[int]
+    """By student position: the span of this row's positions that stands for it; at `last` the same text has been read.
+    -1 for both where there is none."""
 
 
 def encode(

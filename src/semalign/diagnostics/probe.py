@@ -35,12 +35,12 @@ class Probe:
         limit: int = LIMIT,
     ) -> None:
         self.teacher, self.batches, self.tokens = teacher, list(batches), tokens
-        self.places = spread([batch.mask for batch in batches], limit)
+        self.places = spread([batch.followed for batch in batches], limit)
         self.n_position = sum(int(place.sum()) for place in self.places)
         if self.n_position < 2:
             raise UserError(f"the rows to probe have {self.n_position} answer tokens, at least 2 are needed; add rows")
         self.supervised_share = sum(b.n_supervised for b in batches) / sum(b.n_tokens for b in batches)
-        self._final = [states_at(teacher, b, place, [FINAL])[0] for b, place in self._parts()]
+        self._final = [teacher_states_at(teacher, b, place, [FINAL])[0] for b, place in self._parts()]
 
     def __call__(self, student: LanguageModel, *, cka: bool = False) -> dict[str, Any]:
         """What the student has taken over, as plain JSON.
@@ -58,7 +58,7 @@ class Probe:
             kl, equal = lens(student, states, self.teacher, final, self.tokens)
             sums, n_equal = sums + kl, n_equal + equal
             if cka:
-                similarity.update(states, states_at(self.teacher, batch, place, theirs))
+                similarity.update(states, teacher_states_at(self.teacher, batch, place, theirs))
         found = {
             "lens_kl": (sums / self.n_position).tolist(),
             "agreement": n_equal / self.n_position,
@@ -96,6 +96,18 @@ def states_at(
     with evaluating(model.module), listen(model, points) as heard:
         model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
     return [heard[point][place] for point in points]
+
+
+@torch.no_grad()
+def teacher_states_at(
+    teacher: LanguageModel, batch: Batch, place: Bool[Tensor, "b pos"], points: Sequence[Point]
+) -> list[Float[Tensor, "n width"]]:
+    """States of a teacher, which may read other tokens, at chosen positions of the student."""
+    own = batch.of_teacher
+    everywhere = torch.ones_like(own.mask)
+    shape = own.input_ids.shape
+    states = (state.view(*shape, -1) for state in states_at(teacher, own, everywhere, points))
+    return [batch.at_student(state)[place] for state in states]
 
 
 def _block_outputs(model: LanguageModel) -> list[Point]:

@@ -94,12 +94,11 @@ def _curves(basis: Basis, context: MethodContext, fitting: MapContext) -> dict[s
     own = () if basis.uses_states or label(basis) in {label(control) for control in CONTROLS} else (basis,)
     return {
         side: {
-            label(each): reconstruction(each, model, tokens, context.extract, fitting.site).tolist()
-            for each in (*own, *CONTROLS)
+            label(each): reconstruction(each, model, tokens, rows, fitting.site).tolist() for each in (*own, *CONTROLS)
         }
-        for side, model, tokens in (
-            ("teacher", context.teacher, context.tokens.teacher),
-            ("student", context.student, context.tokens.student),
+        for side, model, tokens, rows in (
+            ("teacher", context.teacher, context.tokens.teacher, context.teacher_extract),
+            ("student", context.student, context.tokens.student, context.extract),
         )
     }
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from ..config import Run
 from ..errors import UserError
 from ..pairing import Pair, Pairing, PairingContext
+from ..pairing.attention_patterns import attention_similarity
 from ..pairing.monotone_cka import MonotoneCKA
 from ..pairing.similarity import LIMIT, layer_similarity
 from ..strategy import available
@@ -22,18 +24,28 @@ def measure(run: Run) -> dict[str, Any]:
     asked = PairingContext(
         n_teacher=teacher.n_layer,
         n_student=student.n_layer,
-        scores=attribution_of(run).seeded(run.seed).score(teacher, context.extract).tolist(),
+        scores=attribution_of(run).seeded(run.seed).score(teacher, context.teacher_extract).tolist(),
         similarity=similarity,
     )
     pairing = method.pairing.seeded(run.seed)
+    alike = attention_similarity(teacher, student, context.extract)
+    patterns = None if alike is None else {"mean": float(alike.mean()), "values": alike.tolist()}
     return {
         "teacher": {"name": teacher.name, "width": teacher.width},
         "student": {"name": student.name, "width": student.width},
         "site": site,
-        "positions": min(LIMIT, sum(batch.n_supervised for batch in context.extract)),
+        "positions": min(LIMIT, sum(int(batch.followed.sum()) for batch in context.extract)),
         "pairing": label(pairing),
-        "pairs": [{**pair.plain(), "cka": cka_of(pair, asked)} for pair in pairing.pair(asked)],
+        "pairs": [
+            {
+                **pair.plain(),
+                "cka": mixed(pair, similarity.tolist()),
+                "attention": None if patterns is None else mixed(pair, patterns["values"]),
+            }
+            for pair in pairing.pair(asked)
+        ],
         "similarity": similarity.tolist(),
+        "attention": patterns,
         "attribution": asked.scores,
         "pairings": [_row(each, asked) for each in (pairing, *_others(pairing, run.seed))],
     }
@@ -49,10 +61,9 @@ def label(pairing: Pairing) -> str:
     return " ".join((pairing.name, *given))
 
 
-def cka_of(pair: Pair, asked: PairingContext) -> float:
-    """CKA of a student layer with the layers it follows, in [0, 1]: their weighted mean where there are two."""
-    assert asked.similarity is not None
-    return sum(weight * float(asked.similarity[pair.student, layer]) for layer, weight in pair.teacher)
+def mixed(pair: Pair, similarity: Sequence[Sequence[float]]) -> float:
+    """The similarity of a student layer with the layers it follows, in [0, 1]: their weighted mean where two."""
+    return sum(weight * similarity[pair.student][layer] for layer, weight in pair.teacher)
 
 
 def _others(pairing: Pairing, seed: int) -> list[Pairing]:
@@ -74,7 +85,8 @@ def _row(pairing: Pairing, asked: PairingContext) -> dict[str, Any]:
         pairs = pairing.pair(asked)
     except UserError as error:
         return {**row, "pairs": [], "refused": str(error)}
-    ckas = [cka_of(pair, asked) for pair in pairs]
+    assert asked.similarity is not None
+    ckas = [mixed(pair, asked.similarity.tolist()) for pair in pairs]
     depths = [sum(layer * weight for layer, weight in pair.teacher) for pair in pairs]
     return {
         **row,

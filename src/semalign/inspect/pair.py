@@ -39,16 +39,31 @@ def lead(found: dict[str, Any]) -> list[str]:
             f"With {n} positions in up to {max(teacher['width'], student['width'])} dimensions CKA is high also for "
             "unrelated states; compare layers, not values."
         )
+    if found["attention"] is None:
+        said.append("Attention patterns were not compared: one of the models does not give its attention weights.")
+    else:
+        said.append(
+            "Attention is how alike two layers look at the text, 0 to 1: of every student head the most similar "
+            "teacher head (Bhattacharyya coefficient, first token left out), averaged. Over all layers with all "
+            f"layers it is {decimal(found['attention']['mean'])}: what a pair has beyond that is its own."
+        )
     return said
 
 
 def pairs_table(found: dict[str, Any]) -> SheetTable:
     """The pairs of the configuration's pairing."""
     rows = [
-        (str(pair["student"]), layer_mix(pair["teacher"]), decimal(pair["cka"]), pair["reason"])
+        (
+            str(pair["student"]),
+            layer_mix(pair["teacher"]),
+            decimal(pair["cka"]),
+            "–" if pair["attention"] is None else decimal(pair["attention"]),
+            pair["reason"],
+        )
         for pair in found["pairs"]
     ]
-    return SheetTable(f"pairing: {found['pairing']}", ("student layer", "teacher layer", "CKA", "reason"), rows)
+    columns = ("student layer", "teacher layer", "CKA", "attention", "reason")
+    return SheetTable(f"pairing: {found['pairing']}", columns, rows)
 
 
 def comparison(found: dict[str, Any]) -> SheetTable:

@@ -18,7 +18,7 @@ def choose_pairs(
     teacher, student = context.teacher, context.student
     scores = similarity = None
     if pairing.uses_attribution:
-        scores = tuple((attribution or GradientXActivation()).score(teacher, context.extract).tolist())
+        scores = tuple((attribution or GradientXActivation()).score(teacher, context.teacher_extract).tolist())
     if pairing.uses_similarity:
         similarity = layer_similarity(teacher, student, context.extract, pairing.similarity_site or site)
     sizes = {"n_teacher": teacher.n_layer, "n_student": student.n_layer}

@@ -12,7 +12,7 @@ from ..losses import Loss
 from ..losses.base import chosen
 from ..losses.chunks import columns, sum_by_chunks
 from ..models import LanguageModel
-from .positions import Positions, positions_of
+from .positions import Positions, followed_positions, positions_of
 from .teacher import ReadLogits
 
 
@@ -30,7 +30,9 @@ class Asked:
     """The teacher's logits where it is followed."""
 
     def mask(self, output: Loss) -> Bool[Tensor, "b pos"]:
-        return positions_of(self.batch, self.labelled if output.target == "labels" else self.taught)
+        if output.target == "labels":
+            return positions_of(self.batch, self.labelled)
+        return followed_positions(self.batch, self.taught)
 
 
 def output_loss(
@@ -39,7 +41,7 @@ def output_loss(
     """The weighted sum of the outputs, which alone has a gradient, and the total of each by its name."""
     masks = torch.stack([asked.mask(output) for output in outputs])
     looked_at = masks.any(0)
-    gold, taught = asked.batch.targets[looked_at], positions_of(asked.batch, asked.taught)[looked_at]
+    gold, taught = asked.batch.targets[looked_at], followed_positions(asked.batch, asked.taught)[looked_at]
     nth_taught = [0, *taught.cumsum(0).tolist()]
 
     def part(h: Float[Tensor, "rows d_s"], rows: slice) -> tuple[Float[Tensor, ""], Float[Tensor, " k"]]:

@@ -23,3 +23,8 @@ def positions_of(batch: Batch, which: Positions) -> Bool[Tensor, "b pos"]:
     has_next[:, :-1] = real[:, 1:]
     has_next[:, 0] = batch.mask[:, 0]
     return has_next
+
+
+def followed_positions(batch: Batch, which: Positions) -> Bool[Tensor, "b pos"]:
+    """Those of them at which the teacher has read the same text: all, where both models read the same tokens."""
+    return positions_of(batch, which) & batch.aligned

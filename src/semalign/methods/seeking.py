@@ -57,7 +57,7 @@ class Seeking(Injected, name="seeking"):
 
     def plan(self, context: MethodContext) -> Plan:
         method = self.seeded(context.seed)
-        scores = method.attribution.score(context.teacher, context.extract).tolist()
+        scores = method.attribution.score(context.teacher, context.teacher_extract).tolist()
         pairs = _pairs(scores, context.student.n_layer, self.attribution.name)
         start, found = method._extract(context, pairs)
         return Plan(
@@ -77,7 +77,7 @@ class Seeking(Injected, name="seeking"):
         layers = [pair.teacher[0][0] for pair in pairs]
         scores = {}
         if self.submatrix != "random_window":
-            scores = Sensitivity().weight_scores(teacher, context.extract, layers, roles)
+            scores = Sensitivity().weight_scores(teacher, context.teacher_extract, layers, roles)
         start, found = {}, []
         for pair, layer in zip(pairs, layers, strict=True):
             for role in roles:

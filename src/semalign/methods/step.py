@@ -20,7 +20,7 @@ from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
 from ..pairing import Pair
 from .lens import lens_total
 from .outputs import Asked, output_loss
-from .positions import Positions, positions_of
+from .positions import Positions, followed_positions, positions_of
 from .prefix import PrefixCache
 from .teacher import Norm, Signals, SignalSource
 
@@ -90,12 +90,14 @@ class Step(nn.Module):
         """Units of each term in a batch: what its total is divided by."""
         units = {loss.name: loss.units(self._mask_of(loss, batch)) for loss in self.outputs}
         if self.layer_loss is not None and self.stage.pairs:
-            n_unit = self.layer_loss.units(positions_of(batch, self.taught))
+            n_unit = self.layer_loss.units(followed_positions(batch, self.taught))
             units[_latent(self.layer_loss)] = n_unit * len(self.stage.pairs)
         return units
 
     def _mask_of(self, output: Loss, batch: Batch) -> Bool[Tensor, "b pos"]:
-        return positions_of(batch, self.labelled if output.target == "labels" else self.taught)
+        if output.target == "labels":
+            return positions_of(batch, self.labelled)
+        return followed_positions(batch, self.taught)
 
     def forward(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Loss; total of each term; summed cosine of each pair. `units` are those of the whole accumulated batch."""
@@ -148,7 +150,7 @@ class Step(nn.Module):
 
     def _heard(self, batch: Batch) -> "_Heard":
         pairs = self.stage.pairs if self.layer_loss is not None else ()
-        taught = positions_of(batch, self.taught)
+        taught = followed_positions(batch, self.taught)
         signals = self.signals(batch, pairs, taught) if self.signals is not None else Signals(states={}, logits=None)
         states = self._student_states(batch, [Point(self.site, pair.student) for pair in pairs])
         return _Heard(batch, taught, pairs, states, signals)
@@ -157,7 +159,7 @@ class Step(nn.Module):
         """Total of the layer loss where there is one, and the summed cosine of each pair."""
         if self.layer_loss is None or not heard.pairs:
             return {}, {}
-        totals, cosines, answer = [], {}, heard.batch.mask
+        totals, cosines, answer = [], {}, heard.batch.followed
         for pair in heard.pairs:
             state = self._compared(pair, heard.states[Point(self.site, pair.student)])
             target = self._target(heard.signals.states[pair.student], state)

@@ -62,11 +62,13 @@ class OnlineTeacher:
 
     @torch.no_grad()
     def heard(self, batch: Batch, pairs: Sequence[Pair]) -> tuple[dict[int, Tensor], Float[Tensor, "b pos d_t"] | None]:
-        """Target states of the pairs, and the final state where logits are asked for."""
+        """Target states of the pairs at the student's positions, and the final state where logits are asked for."""
         points = sorted({Point(self.site, layer) for pair in pairs for layer, _ in pair.teacher})
         if self.tokens is not None:
             points.append(FINAL)
-        states = states_of(self.teacher, points, batch.input_ids, batch.attention_mask)
+        own = batch.of_teacher
+        heard = states_of(self.teacher, points, own.input_ids, own.attention_mask)
+        states = {point: batch.at_student(state) for point, state in heard.items()}
         return {pair.student: self._target(pair, states) for pair in pairs}, states.get(FINAL)
 
     def reader(self, hidden: Float[Tensor, "n d_t"]) -> ReadLogits:

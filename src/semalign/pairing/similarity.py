@@ -20,16 +20,17 @@ def layer_similarity(
 ) -> Float64[Tensor, "n_student n_teacher"]:
     """Linear CKA in [0, 1] of states at answer tokens, every student layer with every teacher layer, on the CPU.
 
-    At most LIMIT answer tokens are compared, at equal distances in reading order. Both models read the same tokens, so
-    a position of one is the same position of the other. With fewer positions than widths all values are high; their
+    At most LIMIT answer tokens are compared, at equal distances in reading order; where the models read other tokens,
+    those at which both have read the same text. With fewer positions than widths all values are high; their
     order within a row still tells layers apart. Raises UserError where the site belongs to no layer or states are not
     finite.
     """
     check_layer_site(site)
     similarity = CrossCKA()
-    for batch, place in zip(batches, spread([batch.mask for batch in batches], LIMIT), strict=True):
+    for batch, place in zip(batches, spread([batch.followed for batch in batches], LIMIT), strict=True):
         if place.any():
-            similarity.update(_states(student, batch, place, site), _states(teacher, batch, place, site))
+            ours, theirs = _states(student, batch, site), _states(teacher, batch.of_teacher, site)
+            similarity.update([state[place] for state in ours], [batch.at_student(state)[place] for state in theirs])
     found = similarity.matrix().cpu()
     if not found.isfinite().all():
         raise UserError("the layers cannot be compared: a model's states on the extract rows hold NaN or Inf")
@@ -50,7 +51,7 @@ def spread(masks: Sequence[Bool[Tensor, "_ _"]], limit: int) -> list[Bool[Tensor
     return kept
 
 
-def _states(model: LanguageModel, batch: Batch, place: Bool[Tensor, "b pos"], site: Site) -> list[Float[Tensor, "n _"]]:
+def _states(model: LanguageModel, batch: Batch, site: Site) -> list[Float[Tensor, "b pos _"]]:
     points = [Point(site, layer) for layer in range(model.n_layer)]
     heard = states_of(model, points, batch.input_ids, batch.attention_mask)
-    return [heard[point][place] for point in points]
+    return [heard[point] for point in points]

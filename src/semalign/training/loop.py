@@ -185,7 +185,7 @@ def _one_step(
     )
     totals: dict[str, float] = {}
     cosines: dict[str, float] = {}
-    loss_value, n_answer = 0.0, sum(int(batch.mask.sum()) for batch in micro)
+    loss_value, n_answer = 0.0, sum(int(batch.followed.sum()) for batch in micro)
     doubtful: list[Batch] = []
     for batch in micro:
         loss, terms, pair_cosines = wrapped(batch, units)

@@ -297,10 +297,10 @@ def _print(*things: Any) -> None:
 
 def _show(folder: Path) -> None:
     """The table, the answer in words, and where the files are."""
-    from .report import answer, read_record, terminal_table
+    from .report import answer, benchmark_table, read_record, terminal_table
 
     record = read_record(folder)
-    _print(terminal_table(record))
+    _print(*filter(None, (terminal_table(record), benchmark_table(record))))
     typer.echo(answer(record))
     typer.echo(f"\nreport: {folder / 'report.html'}   student: {folder / 'student'}   adapter: {folder / 'adapter'}")
 

@@ -5,6 +5,15 @@ from .page import write_report
 from .record import read_record
 from .sheet import SheetTable, write_sheet
 from .summary import summary
-from .terminal import terminal_table
+from .terminal import benchmark_table, terminal_table
 
-__all__ = ["SheetTable", "answer", "read_record", "summary", "terminal_table", "write_report", "write_sheet"]
+__all__ = [
+    "SheetTable",
+    "answer",
+    "benchmark_table",
+    "read_record",
+    "summary",
+    "terminal_table",
+    "write_report",
+    "write_sheet",
+]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import artifacts
-from . import details, diagnosed, sources, stages, tables
+from . import benchmarked, details, diagnosed, overlapping, sources, stages, tables
 from .answer import findings, question
 from .card import card
 from .html import NO_PICTURES, drawn, render
@@ -14,6 +14,7 @@ from .record import Record, read_record
 SECTIONS = {
     "answer": "Answer",
     "results": "Results",
+    "benchmarks": "Benchmarks",
     "data": "Data",
     "layers": "Layers",
     "map": "Semantic map",
@@ -46,7 +47,11 @@ def content(record: Record) -> dict[str, Any]:
         "scores": tables.scores(record),
         "bits": tables.bits(record),
         "differences": tables.differences(record),
+        "benchmarks": benchmarked.scores(record),
+        "benchmark_differences": benchmarked.differences(record),
         "data": tables.data(record),
+        "overlap": overlapping.overlap(record),
+        "overlap_said": overlapping.said(record),
         "models": details.pair_of_models(record),
         "attribution": details.attribution(record),
         "largest": max((abs(value or 0) for value in part["scores"]), default=0),

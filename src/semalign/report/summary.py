@@ -17,13 +17,20 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
     """Scores and mean gaps in [0, 1] by task and model, seconds, bytes, versions; null where nothing was measured."""
     full = complete(record)
     keys = list(dict.fromkeys([*ALWAYS, *(model["key"] for model in models(full))]))
+    benchmarks = full["benchmarks"]
     return {
         "tasks": {task: {key: _number(score(full, task, key).get("score")) for key in keys} for task in full["scores"]},
         "mean_gap": {key: _number(_gap(full, key)) for key in keys if key != full["reference"]},
+        **({"benchmarks": _benchmarks(benchmarks["tasks"], keys)} if benchmarks else {}),
         "seconds": full["seconds"],
         "peak_bytes": full["peak_bytes"],
         "versions": dict(full["environment"].get("versions", {})),
     }
+
+
+def _benchmarks(tasks: Mapping[str, Any], keys: list[str]) -> dict[str, dict[str, float | None]]:
+    shown = {task: about["scores"] for task, about in tasks.items()}
+    return {task: {key: _number((row.get(key) or {}).get("score")) for key in keys} for task, row in shown.items()}
 
 
 def _gap(record: Record, key: str) -> Any:

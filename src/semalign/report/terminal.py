@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from . import units
+from . import benchmarked, units
 from .record import LEVEL, Record, complete, known, likelihood_tasks, mean, models, score, scored_tasks, the_teacher
 
 STYLES = {"before": "", "control": "yellow", "method": "bold cyan", "teacher": "green"}
@@ -35,6 +35,21 @@ def terminal_table(record: Mapping[str, Any]) -> Table:
         table.add_column(Text(name), justify="right", overflow="fold")
     for model in models(full):
         table.add_row(*_row(full, tasks, model), style=STYLES.get(model["role"], ""))
+    return table
+
+
+def benchmark_table(record: Mapping[str, Any]) -> Table | None:
+    """Models as rows, benchmarks as columns, with standard errors; None where the run asked no benchmarks."""
+    full = complete(record)
+    found = benchmarked.scores(full)
+    if found is None:
+        return None
+    table = Table(box=SIMPLE_HEAD, title=f"{found.caption}, in %", title_style="bold", title_justify="left")
+    for column in found.columns:
+        table.add_column(Text(column.title if column.numeric else ""), justify="right" if column.numeric else "left")
+    for row in found.rows:
+        table.add_row(*(Text(cell.text) for cell in row.cells), style=STYLES.get(row.role, ""))
+    table.caption, table.caption_justify = Text("\n".join(found.notes)), "left"
     return table
 
 

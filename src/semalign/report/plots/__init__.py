@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from ..record import Record
-from . import diagnostics, layers, scores, training
+from . import benchmarks, diagnostics, layers, scores, training
 from .canvas import Picture, style
 
 DRAWINGS: dict[str, Callable[[Record], Picture | None]] = {
     "scores": scores.scores,
     "differences": scores.differences,
+    "benchmarks": benchmarks.benchmarks,
     "attribution": layers.attribution,
     "pairing": layers.pairing,
     "basis": layers.basis,

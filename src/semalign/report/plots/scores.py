@@ -1,5 +1,6 @@
 """Figures of the outcome: every model's score by task, and what the method adds to the control."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def scores(record: Record) -> Picture | None:
         cells["mean of tasks"] = {key: {**item, "score": item.get("value")} for key, item in means.items()}
     figure, axes = panels(len(cells), 0.27 * len(models(record)) + 1.0, 5, sharey=True)
     for panel, (task, row) in zip(axes, cells.items(), strict=True):
-        _dots(panel, record, row)
+        dots(panel, record, row, record["reference"])
         panel.set(title=plain(task, 78 // min(len(cells), 5)), xlabel=_unit(record, task))
     best = {m["key"]: mean(record, "mean_score", m["key"]).get("value") for m in models(record)}
     words = ", ".join(f"{label(record, key)} {percent(value)} %" for key, value in best.items() if known(value))
@@ -55,11 +56,12 @@ def _unit(record: Record, task: str) -> str:
     return "score (%)" if likelihood else "correct (%)"
 
 
-def _dots(panel: Axes, record: Record, row: dict[str, dict[str, Any]]) -> None:
+def dots(panel: Axes, record: Record, row: Mapping[str, Mapping[str, Any]], line: str) -> None:
+    """A dot and its interval for each model, and a line at one of them."""
     rows = models(record)
     ends: list[float] = []
     for place, model in enumerate(rows):
-        cell = row[model["key"]]
+        cell = row.get(model["key"]) or {}
         if not known(cell.get("score")):
             continue
         value, low, high = (
@@ -69,7 +71,7 @@ def _dots(panel: Axes, record: Record, row: dict[str, dict[str, Any]]) -> None:
         panel.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         panel.plot([value], [place], MARKER.get(model["role"], "o"), color=colour, markersize=6)
         ends += [low, high]
-        if model["key"] == record["reference"]:
+        if model["key"] == line:
             panel.axvline(value, color=GREEN, linewidth=1, linestyle=":", zorder=0)
     panel.set_yticks(range(len(rows)), [plain(model["label"], 26) for model in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)

@@ -42,6 +42,11 @@ class MethodContext:
     lora: LoraOptions = field(default_factory=LoraOptions)
     """The adapters that training will change."""
 
+    @property
+    def teacher_extract(self) -> list[Batch]:
+        """The extract rows as the teacher reads them."""
+        return [batch.of_teacher for batch in self.extract]
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:

@@ -117,7 +117,7 @@ class Run(Part):
     training: TrainingOptions = TrainingOptions()
     evaluation: EvaluationConfig = EvaluationConfig()
     cache: CacheOptions | None = None
-    """Keep what the teacher says of the training rows on disk, and train without it; None: it runs beside the student."""
+    """Train from what the teacher said of the training rows, kept on disk. None: it runs beside the student."""
     seed: int = Field(0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     root: Path = Path(".")

@@ -94,7 +94,7 @@ def _scores(folder: Path) -> dict[str, TaskScore]:
 
 
 def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
-    stages = {f"{work} {model['key']}" for work in ("prepare", "train")}
+    stages = {f"{work} {model['key']}" for work in ("prepare", "cache", "train")}
     costs = [cost for cost in record["costs"] if cost["stage"] in stages]
     return {
         "seconds": sum(cost["seconds"] for cost in costs),

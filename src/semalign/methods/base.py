@@ -17,6 +17,7 @@ from ..pairing import Pair
 from ..strategy import Strategy
 from ..training import History, LoraOptions, TrainingOptions, train
 from .step import Step
+from .teacher import SignalSource
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -116,6 +117,8 @@ class Given:
     """Where checkpoints and metrics are kept."""
     advance: Callable[[int], None] = lambda _done: None
     probe: Callable[[], dict[str, Any]] | None = None
+    signals: SignalSource | None = None
+    """Followed in place of the teacher, where a method is cacheable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +128,10 @@ class Method(Strategy, abc.ABC, kind="method"):
     uses_teacher: ClassVar[bool]
     label: ClassVar[str]
     """How the method is called in tables."""
+    cacheable: ClassVar[bool] = False
+    """Whether all it asks of the teacher while it trains is what an `OnlineTeacher` says of the training rows."""
+    one_tokenizer: ClassVar[bool] = False
+    """Whether teacher and student must write text with the same tokens."""
     learned_map: ClassVar[bool] = False
     """Whether student and teacher states meet through a map that is trained with the student."""
 
@@ -164,6 +171,9 @@ class LoopMethod(Method, abc.ABC):
         """The module whose forward returns the loss; the student in `context` already carries its adapters."""
 
     def fit(self, context: MethodContext, plan: Plan, adapter: PeftModel, given: Given) -> History:
+        step = self.step(context, plan)
+        if given.signals is not None:
+            step.signals = given.signals
         history = train(
             self.step(context, plan),
             given.rows["train"],

@@ -41,6 +41,7 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
 
     source = "Goddard et al. 2024, DistillKit (github.com/arcee-ai/DistillKit)"
     uses_teacher = True
+    cacheable = True
     label = "hidden KD"
     learned_map = True
 

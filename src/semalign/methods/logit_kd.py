@@ -23,6 +23,7 @@ class LogitKD(LoopMethod, name="logit_kd"):
 
     source = "Hinton et al. 2015, arXiv:1503.02531"
     uses_teacher = True
+    cacheable = True
     label = "logit KD"
 
     outputs: tuple[Loss, ...] = field(default_factory=lambda: (ForwardKL(),))

@@ -40,6 +40,7 @@ class SemAlign(LoopMethod, name="semalign"):
 
     source = "Gu et al. 2025, arXiv:2510.24208 v1"
     uses_teacher = True
+    cacheable = True
     label = "SemAlign"
 
     attribution: Attribution | None = None

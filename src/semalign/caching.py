@@ -1,0 +1,87 @@
+"""The stage between plan and training: what the teacher says goes to disk, and its blocks out of memory."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .artifacts import read_json, write_json
+from .config import Run
+from .data import Example
+from .methods import LoopMethod, Method, MethodContext, Plan
+from .methods.teacher_cache import TeacherCache, in_words
+from .models.released import released
+from .prepare import load_model
+from .progress import Reporter
+from .run_folder import RunFolder
+
+
+@contextmanager
+def cached(
+    config: Run,
+    folder: RunFolder,
+    reporter: Reporter,
+    *,
+    name: str,
+    method: Method,
+    context: MethodContext,
+    plan: Plan,
+    examples: Sequence[Example],
+) -> Iterator[TeacherCache | None]:
+    """What a method follows while it trains within the block; None: the teacher, which then stays in memory.
+
+    A cache of the run's own is deleted when the training is done, one in a shared folder stays.
+    """
+    if config.cache is None or not method.cacheable:
+        if config.cache is not None and method.uses_teacher:
+            reporter.say(f"{name}: trains with the teacher in memory; what '{method.name}' asks of it is not cached")
+        yield None
+        return
+    assert isinstance(method, LoopMethod), "only a method that is a loss follows a teacher"
+    shared, own = config.cache_folder, folder / "cache" / name
+    cache = TeacherCache.of(method.step(context, plan), config.cache, shared or own)
+    _fill(cache, folder, reporter, name, examples)
+    with released(context.teacher, lambda: load_model(config, config.teacher, context.teacher.device)):
+        yield cache
+    if shared is None:
+        shutil.rmtree(own)
+
+
+def _fill(cache: TeacherCache, folder: RunFolder, reporter: Reporter, name: str, examples: Sequence[Example]) -> None:
+    for path in cache.repair(examples):
+        reporter.warn(f"{path}: damaged; its rows are computed anew")
+    missing, stage = cache.missing(examples), f"cache {name}"
+    facts = _facts(cache, folder / "train" / name / "cache.json", examples)
+    reporter.say(
+        f"teacher cache of {name}: {in_words(facts['bytes'])} for {facts['rows']} rows, {len(missing)} of them to be "
+        f"computed, in {cache.folder}"
+    )
+    with reporter.stage(f"caching the teacher for {name}") as advance:
+        if folder.done(stage):  # but some rows were damaged since
+            cache.fill(examples, advance)
+            return
+        with folder.stage(stage) as cost:
+            cache.fill(examples, advance)
+            cost.tokens = sum(len(example.input_ids) for example in examples)
+            cost.teacher_tokens = facts["teacher_tokens"]
+
+
+def _facts(cache: TeacherCache, path: Path, examples: Sequence[Example]) -> dict:
+    """Written when the run first looks at the cache, so that what it computed of it is known after any stop."""
+    if not path.exists():
+        missing = cache.missing(examples)
+        facts = {
+            "folder": cache.folder,
+            "bytes": cache.n_bytes(examples),
+            "rows": len(examples),
+            "rows_found": len(examples) - len(missing),
+            "teacher_tokens": sum(len(_as_read(row).input_ids) for row in missing),
+            "depends_on": cache.described,
+        }
+        write_json(path, facts)
+    return read_json(path)
+
+
+def _as_read(row: Example) -> Example:
+    """A row in the teacher's tokens."""
+    return row if row.teacher is None else row.teacher.example

@@ -175,7 +175,7 @@ class LoopMethod(Method, abc.ABC):
         if given.signals is not None:
             step.signals = given.signals
         history = train(
-            self.step(context, plan),
+            step,
             given.rows["train"],
             given.options,
             pad_id=given.pad_id,

@@ -9,11 +9,17 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Task as Bar
+from rich.text import Text
+
+# Seconds over which a rate is taken: a batch of a real model on a CPU takes longer than rich's 30.
+RATE_SECONDS = 600.0
 
 Advance = Callable[[int, int], None]
 """Called with how many units are done, and how many there are."""
@@ -46,11 +52,20 @@ class Reporter:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            RateColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console) as progress:
+        with Progress(*columns, console=self.console, speed_estimate_period=RATE_SECONDS) as progress:
             task = progress.add_task(name, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
             done = progress.tasks[0].total or 1
             progress.update(task, total=done, completed=done)
+
+
+class RateColumn(ProgressColumn):
+    """Units a second, where two reports have come; what a stopped stage left is no measure of it."""
+
+    def render(self, task: Bar) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s", style="progress.data.speed")

@@ -1,0 +1,43 @@
+"""What a person sees of a stage: how much is done, how fast it goes, how long it still takes."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from semalign.progress import RATE_SECONDS, RateColumn, Reporter
+
+
+@pytest.fixture
+def clock():
+    return [0.0]
+
+
+def test_a_bar_tells_units_rate_and_time_left():
+    reporter = Reporter()
+    reporter.console, reporter.bars = Console(file=io.StringIO(), force_terminal=True, width=120), True
+    with reporter.stage("evaluating mmlu") as advance:
+        for done in (0, 2, 4, 6):
+            advance(done, 40)
+        time.sleep(0.3)  # rich draws ten times a second
+    text = reporter.console.file.getvalue()
+    assert "evaluating mmlu" in text
+    assert "6/40" in text
+    assert "/s" in text
+
+
+def test_the_rate_is_of_slow_batches_and_not_of_what_a_stopped_stage_left(clock):
+    column = RateColumn()
+    with Progress(
+        column, console=Console(file=io.StringIO()), get_time=lambda: clock[0], speed_estimate_period=RATE_SECONDS
+    ) as bar:
+        task = bar.add_task("rows", total=1000)
+        bar.update(task, completed=700)  # kept from before
+        assert column.render(bar.tasks[0]).plain == ""
+        for done in (704, 708, 712):
+            clock[0] += 50.0
+            bar.update(task, completed=done)
+        assert column.render(bar.tasks[0]).plain == "0.08/s"
+        assert bar.tasks[0].time_remaining == pytest.approx((1000 - 712) / 0.08)

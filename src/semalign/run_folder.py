@@ -20,6 +20,7 @@ ADAPTED = tuple(f"{work} teacher_adapted" for work in ("prepare", "train", "eval
 STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval", "benchmarks": "benchmarks"}
 # What those stages depend on beside rows and weights; the adapted teacher on the training options too.
 DECISIVE = ("teacher", "student", "data", "evaluation", "seed", "device", "root")
+ASKED = ("evaluation.benchmarks", "device", "root")  # what the benchmarks of a model depend on
 COUNTED = "teacher_tokens"  # in the costs of a stage since a comparison shows them
 FREE_BYTES = 50_000_000  # checkpoints and reports of even the smallest run need some
 
@@ -95,19 +96,31 @@ class RunFolder:
         """Take over what another run measured before its methods: the untouched models' scores, the adapted teacher.
 
         Only from a run that began with the same rows and weights, and only finished stages that both configurations
-        say the same about; returns the stages taken. Their costs stay those of the run that did the work.
+        say the same about; of a run with other rows or another seed the benchmarks, which depend on neither. Returns
+        the stages taken. Their costs stay those of the run that did the work.
         """
-        if not (path / "inputs.json").exists() or read_json(path / "inputs.json") != read_json(self / "inputs.json"):
+        if not (path / "inputs.json").exists():
             return []
-        other, mine, theirs = RunFolder(path), _held(self / "config.yaml"), _held(path / "config.yaml")
-        agreed = {part: not _first_difference(mine.get(part), theirs.get(part)) for part in (*DECISIVE, "training")}
-        if not all(agreed[part] for part in DECISIVE):
-            return []
-        stages = [*UNTOUCHED, *(ADAPTED if agreed["training"] else ())]
+        other = RunFolder(path)
+        stages = self._shared_with(path)
         taken = [stage for stage in stages if COUNTED in other._done.get(stage, {}) and not self.done(stage)]
         for stage in taken:
             self._take(stage, other)
         return taken
+
+    def _shared_with(self, path: Path) -> list[str]:
+        """The stages that would come out alike in another run."""
+        inputs, other_inputs = (read_json(folder / "inputs.json") for folder in (self.path, path))
+        config, other_config = (_held(folder / "config.yaml") for folder in (self.path, path))
+
+        def agreed(*parts: str) -> bool:
+            return not any(_first_difference(_at(config, part), _at(other_config, part)) for part in parts)
+
+        if inputs == other_inputs and agreed(*DECISIVE):
+            return [*UNTOUCHED, *(ADAPTED if agreed("training") else ())]
+        weights = {role: f"the {role}'s weights" for role in ("student", "teacher")}
+        same = [role for role, name in weights.items() if inputs.get(name) == other_inputs.get(name)]
+        return [f"benchmarks {role}" for role in same if agreed(f"{role}.model", f"{role}.dtype", *ASKED)]
 
     def _take(self, stage: str, other: "RunFolder") -> None:
         work, name = stage.split()
@@ -142,6 +155,13 @@ def _held(path: Path) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict):
         raise UserError(f"{path.parent}: already holds a config.yaml that is no run's; choose another --out")
+    return values
+
+
+def _at(values: Any, place: str) -> Any:
+    """What a configuration holds at a dotted place; None where it holds nothing there."""
+    for part in place.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
     return values
 
 

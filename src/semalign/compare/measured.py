@@ -12,6 +12,7 @@ import yaml
 from ..artifacts import read_json
 from ..errors import UserError
 from ..evaluation import TaskScore
+from ..evaluation.benchmarks import BenchmarkScore
 
 ADAPTED = "teacher_adapted"
 FACTS = ("trainable", "steps", "train_tokens", "teacher_tokens")
@@ -37,6 +38,8 @@ class Measured:
     seed: int
     folder: Path
     scores: Mapping[str, TaskScore]
+    benchmarks: Mapping[str, TaskScore]
+    """By benchmark, outcomes alone; empty where the run asked none."""
     whole: Mapping[str, Any]
     """The run's configuration."""
     method: Mapping[str, Any] | None
@@ -79,6 +82,7 @@ def read_run(folder: Path) -> list[Measured]:
             seed=whole["seed"],
             folder=folder,
             scores=_scores(folder / "eval" / model["key"]),
+            benchmarks=_benchmarks(folder / "benchmarks" / model["key"], record.get("benchmarks")),
             whole=whole,
             method=model["method"],
             facts=_facts(record, model),
@@ -91,6 +95,26 @@ def read_run(folder: Path) -> list[Measured]:
 def _scores(folder: Path) -> dict[str, TaskScore]:
     """Without the samples: the prompts of some hundred runs would fill the memory."""
     return {task: replace(score, samples=[]) for task, score in TaskScore.load(folder).items()}
+
+
+def _benchmarks(folder: Path, asked: Mapping[str, Any] | None) -> dict[str, TaskScore]:
+    found = {task: BenchmarkScore.load(folder, task) for task in asked["tasks"]} if asked else {}
+    return {task: _outcomes(score) for task, score in found.items() if score is not None}
+
+
+def _outcomes(score: BenchmarkScore) -> TaskScore:
+    """What a comparison reads of a benchmark; no gold answers' bits are measured there."""
+    return TaskScore(
+        task=score.task,
+        metric=score.metric,
+        score=score.score,
+        outcomes=score.outcomes,
+        bits_per_byte=0.0,
+        row_bits=[],
+        row_bytes=[],
+        ids=score.ids,
+        samples=[],
+    )
 
 
 def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,5 +47,11 @@ def _merged(runs: Mapping[str, Measured]) -> Measured:
     facts = [run.facts for run in runs.values()]
     means = {fact: float(np.mean([each[fact] for each in facts])) for fact in facts[0]}
     scores = {f"{pair}/{task}": score for pair, run in runs.items() for task, score in run.scores.items()}
+    benchmarks = {f"{pair}/{task}": score for pair, run in runs.items() for task, score in run.benchmarks.items()}
     first = next(iter(runs.values()))
-    return replace(first, scores=scores, facts={**means, "peak_bytes": max(each["peak_bytes"] for each in facts)})
+    return replace(
+        first,
+        scores=scores,
+        benchmarks=benchmarks,
+        facts={**means, "peak_bytes": max(each["peak_bytes"] for each in facts)},
+    )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..evaluation.statistics import Interval
 from .answer import answer
+from .benchmarked import benchmarks
 from .collect import TRAINED, Collection
 from .resampled import MEAN, Resampled
 from .statistics import simultaneous
@@ -19,12 +20,14 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
     """What compare.json holds; its format is described in docs/compare.md."""
     drawn = Resampled(collection, seed)
     tasks = {task: {name: _task(drawn, task, name) for name in drawn.names} for task in collection.metrics}
+    asked, notes = benchmarks(collection, seed=seed)
     axes = dict.fromkeys(group.axis for group in collection.groups.values() if group.axis)
     return {
         "answer": answer(drawn, collection.recommended) if collection.recommended else None,
         "methods": {name: _method(drawn, name, tasks) for name in drawn.names},
         "tasks": tasks,
         "metrics": collection.metrics,
+        "benchmarks": asked,
         "differences": list(_differences(drawn)),
         "axes": {axis: _axis(drawn, axis) for axis in axes},
         "significance": _significance(drawn),
@@ -33,7 +36,7 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
         "control": SFT if SFT in collection.groups else None,
         "seeds": collection.seeds,
         "failed": collection.failed,
-        "notes": collection.notes,
+        "notes": [*collection.notes, *notes],
         "config": {key: value for key, value in collection.config.items() if key != "root"},  # may be published
     }
 

@@ -76,11 +76,19 @@ def _jobs(pair: str, runs: dict[str, Run], seeds: Sequence[int], out: Path) -> l
             seed=seed,
             folder=_folder(out, pair, name, seed),
             config=run.model_copy(update={"seed": seed}).plain(),
-            base=None if name == first else _folder(out, pair, first, seed),
+            base=_base(run, name == first, _folder(out, pair, first, seed), _folder(out, pair, first, seeds[0])),
         )
         for seed in seeds
         for name, run in runs.items()
     ]
+
+
+def _base(run: Run, is_first: bool, of_seed: Path, of_all: Path) -> Path | None:
+    """Where a run borrows from: the first method's run with its seed; that one from the first seed, but only what no
+    seed changes, the benchmarks."""
+    if not is_first:
+        return of_seed
+    return of_all if run.benchmarks and of_seed != of_all else None
 
 
 def _folder(out: Path, pair: str, method: str, seed: int) -> Path:

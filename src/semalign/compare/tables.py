@@ -29,7 +29,8 @@ class Table:
 
 def all_tables(result: Result) -> list[Table]:
     """The models, what they cost, then task by task, then who beats whom."""
-    return [*model_tables(result), cost_table(result), *task_tables(result), winner_table(result)]
+    parts = [*model_tables(result), *benchmark_tables(result), cost_table(result), *task_tables(result)]
+    return [*parts, winner_table(result)]
 
 
 def model_tables(result: Result) -> list[Table]:
@@ -59,6 +60,21 @@ def axis_table(result: Result, axis: str) -> Table:
     names = [result["base"], *result["axes"][axis]["variants"]]
     rows = [_row(result, name) for name in names if name in result["methods"]]
     return Table(axis, _columns(result), rows, (words.conclusion(result, axis),))
+
+
+def benchmark_tables(result: Result) -> list[Table]:
+    """Every model on the benchmarks, and each trained student minus the student before; none where none were asked."""
+    found = result["benchmarks"]
+    if not found:
+        return []
+    asked = ", ".join(f"{task} {next(iter(row.values()))['rows']} rows" for task, row in found.items())
+    trained = [name for name, method in result["methods"].items() if method["role"] in TRAINED]
+    scores = [(name, *(words.share(row[name], "score") for row in found.values())) for name in result["methods"]]
+    changes = [(name, *(words.change(row[name]["change"]) for row in found.values())) for name in trained]
+    return [
+        Table("Benchmarks, %", ("", *found), scores, (f"Asked: {asked}.",)),
+        Table("Benchmarks: minus the student before, points", ("", *found), changes),
+    ]
 
 
 def cost_table(result: Result) -> Table:
@@ -107,7 +123,7 @@ def winner_table(result: Result) -> Table:
 def terminal_tables(result: Result) -> list[RichTable]:
     """What the terminal shows: scores and differences, what they cost, and without axes the scores and gaps by task."""
     per_task = [] if result["axes"] else [cost_table(result), *task_tables(result)[:2]]
-    return [_terminal(table) for table in (*model_tables(result), *per_task)]
+    return [_terminal(table) for table in (*model_tables(result), *benchmark_tables(result), *per_task)]
 
 
 def _terminal(table: Table) -> RichTable:

@@ -23,7 +23,8 @@ class Job:
     folder: Path
     config: Mapping[str, Any]
     base: Path | None
-    """The run with this seed whose scores of the untouched models are borrowed; None: it is that run."""
+    """The run whose scores of the untouched models are borrowed, with another seed those on benchmarks; None: it is
+    that run."""
 
     @property
     def title(self) -> str:

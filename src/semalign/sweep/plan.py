@@ -59,6 +59,8 @@ def jobs(planned: Sequence[Planned], seeds: Sequence[int], out: Path) -> list[Jo
         for seed in seeds:
             folder = out / each.folder / f"seed-{seed}"
             base = None if each.folder == BASE else out / BASE / f"seed-{seed}"
+            if base is None and each.config.benchmarks and seed != seeds[0]:
+                base = out / BASE / f"seed-{seeds[0]}"
             config = each.config.model_copy(update={"seed": seed}).plain()
             found.setdefault(folder, Job(each.name, seed, folder, config, base))
     return list(found.values())

@@ -101,10 +101,10 @@ def test_padding_changes_nothing(method):
 @each_method
 def test_training_does_not_depend_on_the_size_of_micro_batches(method, tmp_path):
     found = []
-    for size in (None, 1, 2, 3):
+    for parts in ({}, {"micro_batch_size": 1}, {"micro_batch_size": 3}, {"micro_batch_size": 2, "max_padding": 0.1}):
         _, _, step = adapted_step(method, make_context())
-        options = TrainingOptions(epochs=2, batch_size=5, micro_batch_size=size, learning_rate=0.01)
-        history = train(step, make_examples(7), options, pad_id=PAD, seed=3, folder=tmp_path / str(size))
+        options = TrainingOptions(epochs=2, batch_size=5, learning_rate=0.01, **parts)
+        history = train(step, make_examples(7), options, pad_id=PAD, seed=3, folder=tmp_path / str(len(found)))
         found.append((history, {name: p.detach() for name, p in trainable(step).items()}))
     whole, adapters = found[0]
     for history, others in found[1:]:

@@ -15,9 +15,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..artifacts import disk_errors, write_text
-from ..data import Batch, Example, collate
+from ..data import Batch, Example
 from ..errors import UserError
 from . import checkpoint
+from .micro import micro_batches
 from .options import TrainingOptions
 
 
@@ -96,7 +97,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * learning_rate_factor(step - first, n_stage_step, options.warmup)
         rows = step_module.rewrite([examples[i] for i in plan[step]], step)
-        micro = [batch.to(accelerator.device) for batch in _micro_batches(rows, options, pad_id)]
+        micro = [batch.to(accelerator.device) for batch in micro_batches(rows, options, pad_id)]
         if step in (start, first):
             step_module.enter(stage)
             if step_module.balanced:
@@ -155,12 +156,6 @@ def learning_rate_factor(step: int, n_step: int, warmup: float) -> float:
     if step < n_warm:
         return (step + 1) / n_warm
     return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(n_step - n_warm, 1)))
-
-
-def _micro_batches(rows: Sequence[Example], options: TrainingOptions, pad_id: int) -> list[Batch]:
-    size = options.micro_batch_size or len(rows)
-    ordered = sorted(rows, key=lambda row: len(row.input_ids))  # like lengths together: less padding
-    return [collate(ordered[i : i + size], pad_id) for i in range(0, len(ordered), size)]
 
 
 def _one_step(

@@ -27,6 +27,9 @@ class TrainingOptions(BaseModel):
     batch_size: PositiveInt = 64
     micro_batch_size: PositiveInt | None = None
     """Rows a forward; the gradients of a batch are accumulated exactly. None: the whole batch at once."""
+    max_padding: float | None = Field(default=None, gt=0, lt=1)
+    """Largest share of padding: the rows of a batch run in as many parts of like lengths as that takes, of no more than
+    `micro_batch_size` rows, and their gradients are accumulated exactly. None: in parts of that size."""
     learning_rate: PositiveFloat = 3e-4
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps with a rising learning rate; a cosine falls to 0 after it."""

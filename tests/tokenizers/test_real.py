@@ -39,6 +39,7 @@ def test_every_embedded_token_ends_somewhere(text):
 
 
 @pytest.mark.real
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SMOLLM2, QWEN])
 @given(text=texts.filter(bool))
 @settings(max_examples=60, deadline=None)

@@ -107,13 +107,14 @@ def _task(path: Path, benchmark: str, options: Options) -> tuple[str, QuietTask]
             raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{benchmark}: not loaded from the hub ({reason}); check the network, or give --data") from None
-    task.set_fewshot_seed(FEWSHOT_SEED)
     return config["task"], task
 
 
 def score_upstream(lm: LM, upstream: Upstream, options: Options) -> dict[str, Any]:
     """lm-eval's evaluation of the chosen rows: its samples by task."""
     random.seed(FEWSHOT_SEED)
+    for task in upstream.tasks.values():  # drawn row by row: a second evaluation would see other examples
+        task.set_fewshot_seed(FEWSHOT_SEED)
     found: Any = evaluator.evaluate(
         lm,
         {"tasks": dict(upstream.tasks), "groups": {}},  # pyright: ignore[reportArgumentType]

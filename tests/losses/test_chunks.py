@@ -18,6 +18,7 @@ from semalign.losses.kl import ForwardKL
 from semalign.losses.onehot_cosine import OnehotCosine
 from semalign.losses.reverse_kl import ReverseKL
 from semalign.losses.skew_kl import SkewKL
+from semalign.losses.uld import ULD
 from semalign.methods.hidden_kd import HiddenKD
 from semalign.methods.logit_kd import LogitKD
 from semalign.methods.semalign import SemAlign
@@ -27,7 +28,7 @@ from semalign.pairing.depth import Depth
 from semalign.strategy import available
 
 N, WIDTH, N_TOKEN = 17, 5, 23
-ROWS = 4  # a chunk; the last one is smaller
+ROWS = 4  # a chunk; one of them is larger by one
 LOSSES = [
     CrossEntropy(),
     OnehotCosine(),
@@ -37,6 +38,7 @@ LOSSES = [
     ReverseKL(top_k=6),
     SkewKL(skew=0.3, temperature=0.7),
     JSD(beta=0.2, top_k=9, temperature=1.5),
+    ULD(),
 ]
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -135,7 +137,7 @@ def test_nothing_as_large_as_all_logits_is_ever_made(loss):
     h, head, target, mask = case(loss)
     with Largest() as largest:
         chunked(loss, h, head, target, mask)[0].backward()
-    assert largest.numel == max(ROWS, WIDTH) * N_TOKEN  # a chunk's logits, the gradient of the head
+    assert largest.numel == max(ROWS + 1, WIDTH) * N_TOKEN  # a chunk's logits, the gradient of the head
     with Largest() as plain:
         loss.total(capped(head, h), target, mask).backward()
     assert plain.numel >= N * N_TOKEN

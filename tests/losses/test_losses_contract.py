@@ -19,6 +19,7 @@ from semalign.losses.onehot_cosine import OnehotCosine
 from semalign.losses.procrustes import Procrustes
 from semalign.losses.reverse_kl import ReverseKL
 from semalign.losses.skew_kl import SkewKL
+from semalign.losses.uld import ULD
 from semalign.strategy import available
 
 N_ROW, N_POS, WIDTH = 3, 9, 7
@@ -202,8 +203,15 @@ def plain_fisher(h, target):
     return 0.5 * sum(d[i] * curvature[i][j] * d[j] for i in range(len(p)) for j in range(len(p)))
 
 
+def plain_uld(h, target):
+    p, q = (sorted(probabilities(logits), reverse=True) for logits in (h, target))
+    size = max(len(p), len(q))
+    return sum(abs(a - b) for a, b in zip(p + [0.0] * (size - len(p)), q + [0.0] * (size - len(q)), strict=True))
+
+
 PLAIN = [
     (MSE(), plain_mse),
+    (ULD(), plain_uld),
     (Fisher(), plain_fisher),
     (Cosine(), plain_cosine),
     (CrossEntropy(), plain_cross_entropy),
@@ -255,7 +263,17 @@ def test_a_state_of_zeros_costs_one_and_has_a_gradient(loss, case):
 
 @pytest.mark.parametrize(
     "loss",
-    [CrossEntropy(), ForwardKL(), ForwardKL(temperature=3.0), ReverseKL(), SkewKL(), JSD(), JSD(top_k=3), Fisher()],
+    [
+        CrossEntropy(),
+        ForwardKL(),
+        ForwardKL(temperature=3.0),
+        ReverseKL(),
+        SkewKL(),
+        JSD(),
+        JSD(top_k=3),
+        Fisher(),
+        ULD(),
+    ],
     ids=repr,
 )
 def test_scoring_rules_are_blind_to_a_shift_of_the_logits(loss, case):

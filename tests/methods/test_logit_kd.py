@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_a_plain_loop_over_answer_tokens(kind, top_k):
 
 
 def test_without_the_teacher_it_is_refused_with_every_loss_that_looks_at_it():
-    expected = "'outputs' holds no loss that looks at the teacher; add one of fisher, jsd, kl, reverse_kl, skew_kl"
+    expected = "'outputs' holds no loss that looks at the teacher; add one of fisher, jsd, kl, reverse_kl, skew_kl, uld"
     with pytest.raises(UserError) as caught:
         LogitKD(outputs=(CrossEntropy(),))
     assert str(caught.value) == expected

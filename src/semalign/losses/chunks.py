@@ -1,6 +1,7 @@
 """Losses over the vocabulary by chunks of tokens: the gradient is made in the forward, no [n, vocabulary] is kept."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -8,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Just more than 32 MiB of float32: blocks of that size glibc gives back at once, smaller ones it keeps in pieces, which
-# trebles the peak; larger ones are no faster.
+# Least logits a chunk, 32 MiB of float32: blocks of that size glibc gives back at once, smaller ones it keeps in
+# pieces, which can treble the peak; larger ones are no faster.
 LOGITS_AT_ONCE = 2**23
 
 Part = Callable[[Float[Tensor, "rows d"], slice], tuple[Float[Tensor, ""], Float[Tensor, " k"]]]
@@ -27,8 +28,9 @@ def sum_by_chunks(
     Source: Hsu et al. 2024, arXiv:2410.10989 (Liger), section 3.2.
     """
     trained = [p for p in parameters if p.requires_grad]
-    size = LOGITS_AT_ONCE // n_column + 1
-    chunks = [slice(i, min(i + size, len(h))) for i in range(0, max(len(h), 1), size)]
+    n_chunk = max(len(h) // (LOGITS_AT_ONCE // n_column + 1), 1)
+    edges = [i * len(h) // n_chunk for i in range(n_chunk + 1)]
+    chunks = [slice(first, end) for first, end in pairwise(edges)]
     if torch.is_grad_enabled() and (h.requires_grad or trained):
         return _Chunks.apply(part, chunks, h, *trained)  # pyright: ignore[reportReturnType]  apply is not typed
     losses, reports = zip(*(part(h[rows], rows) for rows in chunks), strict=True)

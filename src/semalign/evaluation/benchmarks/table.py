@@ -11,7 +11,8 @@ def score_table(scores: Iterable[BenchmarkScore]) -> Table:
     """One line a benchmark: score, standard error, interval, and which rows were asked how."""
     table = Table(box=None, pad_edge=False)
     for column in ("benchmark", "metric", "score", "± s.e.", "95 % interval", "examples", "rows"):
-        table.add_column(column, justify="right" if column in ("score", "± s.e.", "examples") else "left")
+        justify = "right" if column in ("score", "± s.e.", "examples") else "left"
+        table.add_column(column, justify=justify, no_wrap=column != "rows")
     for score in scores:
         table.add_row(
             score.task,

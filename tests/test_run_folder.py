@@ -226,6 +226,46 @@ def test_nothing_is_borrowed_from_other_rows_or_from_a_run_that_never_began(lend
     assert folder.borrow(tmp_path / "nothing") == []
 
 
+WEIGHTS = {"the student's weights": "s", "the teacher's weights": "t"}
+ASKED = ["benchmarks student", "benchmarks teacher"]
+
+
+@pytest.fixture
+def asking(tmp_path):
+    """A run that asked its untouched models benchmarks, which another seed's rows do not change."""
+    stages = [*UNTOUCHED, *ASKED, "benchmarks semalign"]
+    return run_with(tmp_path / "asking", inputs={**INPUTS, **WEIGHTS}, stages=stages, **asked_with(limit=3))
+
+
+def asked_with(**benchmarks):
+    return {"evaluation": {"split": "test", "benchmarks": benchmarks}}
+
+
+def test_benchmarks_of_the_untouched_models_are_borrowed_with_their_scores(asking, tmp_path):
+    folder = run_with(tmp_path / "own", inputs={**INPUTS, **WEIGHTS}, method="other", **asked_with(limit=3))
+    assert sorted(folder.borrow(asking.path)) == sorted([*UNTOUCHED, *ASKED])
+    assert (folder / "benchmarks" / "teacher" / "sums.json").read_text() == "benchmarks teacher of asking"
+
+
+def test_with_another_seed_and_other_rows_the_benchmarks_alone_are_borrowed(asking, tmp_path):
+    inputs = {"rows of sums": "other", **WEIGHTS}
+    assert run_with(tmp_path / "own", inputs=inputs, seed=1, **asked_with(limit=3)).borrow(asking.path) == ASKED
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({"inputs": {**WEIGHTS, "the student's weights": "other"}}, ["benchmarks teacher"]),
+        ({"evaluation": asked_with(limit=4)["evaluation"]}, []),
+        ({"device": "cuda"}, []),
+        ({"root": "/elsewhere"}, []),
+    ],
+)
+def test_benchmarks_of_other_weights_or_asked_otherwise_are_not_borrowed(changed, left, asking, tmp_path):
+    given = {"inputs": WEIGHTS, "seed": 1, **asked_with(limit=3), **changed}
+    assert run_with(tmp_path / "own", **given).borrow(asking.path) == left
+
+
 def test_what_a_run_has_itself_stays(lender, tmp_path):
     folder = run_with(tmp_path / "own", stages=["evaluate student"])
     assert folder.borrow(lender.path) == WITH_ADAPTED[1:]

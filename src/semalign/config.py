@@ -71,6 +71,9 @@ class DataConfig(Part):
     template: Literal["plain", "chat"] = "chat"
     max_length: PositiveInt = 1024
     """Tokens a row; longer ones are cut on the right and counted."""
+    spans: Literal["last", "mean"] | None = None
+    """Where the tokenizers differ: which state stands for several of the teacher's tokens, the last one's (None) or the
+    mean."""
     overlap: Literal["report", "refuse", "drop"] = "report"
     """What becomes of training rows that share a run of words with a row that is scored."""
     overlap_words: PositiveInt = 13

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from .prepare import (
     load_model,
     pick_device,
     refuse_empty,
+    tokens_of,
 )
 from .progress import Reporter
 from .record import make_record
@@ -46,6 +47,7 @@ from .results import Rows, Trained, encode_rows
 from .run_folder import RunFolder
 from .training import History
 from .training.watch import trouble
+from .two_tokenizers import compare_tokenizers
 
 PROBED = 256  # answer positions of a probe: seconds with a real vocabulary, and agreement to within 0.03
 
@@ -92,9 +94,13 @@ def run(
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
     check_models(config, student, teacher, tasks)
-    tokens = shared_tokens(teacher, student)
-    rows = encode_rows(config, tasks, student)
+    tokens = tokens_of(config, teacher, student)
+    rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)
+    tokenizers = compare_tokenizers(rows, teacher, student, tokens)
+    known = [*overlap.warnings, *(tokenizers.warnings if tokenizers else [])]
+    for warning in known[len(overlap.warnings) :]:
+        reporter.warn(warning)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
     folder.check_inputs(input_keys(rows, student, teacher))
     if borrow is not None:
@@ -105,7 +111,7 @@ def run(
     started = time.time()
     try:
         work = Work(config, rows, folder, reporter, pages)
-        warnings = [*overlap.warnings, *_before(work, student, teacher)]
+        warnings = [*known, *_before(work, student, teacher)]
         adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
         context = MethodContext(
             teacher=teacher,
@@ -134,6 +140,7 @@ def run(
             diagnostics=diagnostics if probe else None,
             warnings=warnings,
             overlap=overlap.plain(),
+            tokenizers=tokenizers and tokenizers.plain(),
             environment=surroundings,
             started=started,
             curves=pages,
@@ -220,7 +227,7 @@ def _adapt_teacher(work: Work, teacher: LanguageModel) -> Trained:
     context = MethodContext(
         teacher=teacher, student=teacher, tokens=tokens, extract=(), calibration=(), seed=work.config.seed
     )
-    trained, adapter = _train(work, "teacher_adapted", SFT(), context)
+    trained, adapter = _train(replace(work, rows=work.rows.of_teacher), "teacher_adapted", SFT(), context)
     adapter.requires_grad_(False)
     _score(work, teacher, "teacher_adapted")
     return trained

@@ -7,10 +7,10 @@ import torch
 
 from .artifacts import key
 from .config import Run
-from .data import Batch, Example, Task, batches, padding_token
+from .data import Batch, Example, Task, batches, end_token, padding_token
 from .errors import UserError
 from .evaluation.benchmarks import check_options, need_sandbox
-from .models import LanguageModel, check_tokenizers, load, lora_targets
+from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
 
 EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
@@ -36,12 +36,23 @@ def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
 
 def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, tasks: Sequence[Task]) -> None:
     """Raise UserError where the two models, or a method and the models, do not fit together."""
-    check_tokenizers(teacher, student)
+    difference = tokenizers_agree(teacher, student).difference
     for model in (student, teacher) if config.teacher.adapt else (student,):
         lora_targets(model, config.training.lora.roles)
-    for method in config.methods.values():
+    for name, method in config.methods.items():
+        if difference and method.one_tokenizer:
+            raise UserError(
+                f"method '{name}' needs a teacher with the student's tokenizer, but those of {teacher.name} and "
+                f"{student.name} differ: {difference}; leave it out, or choose another pair"
+            )
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
+
+
+def tokens_of(config: Run, teacher: LanguageModel, student: LanguageModel) -> SharedTokens:
+    """The tokens that both models know; what ends an answer is one of them."""
+    end_t, end_s = (end_token(model.tokenizer, config.data.template) for model in (teacher, student))
+    return shared_tokens(teacher, student, (end_t, end_s))
 
 
 def check_benchmarks(config: Run) -> None:
@@ -71,7 +82,7 @@ def input_keys(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> di
     """Keys of what the run depends on beside its configuration."""
     inputs = {
         f"rows of {task.name}": key(
-            [[e.input_ids, e.n_prompt] for split in rows.examples.values() for e in split.get(task.name, [])],
+            [_read(example) for split in rows.examples.values() for example in split.get(task.name, [])],
             [[row.id, row.answer, dict(row.extra)] for split in task.splits.values() for row in split],
         )
         for task in rows.tasks
@@ -80,6 +91,12 @@ def input_keys(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> di
         probe = [float(p.detach().double().sum()) for p in model.module.parameters()]
         inputs[f"the {role}'s weights"] = key(probe)
     return inputs
+
+
+def _read(example: Example) -> list[Any]:
+    """What identifies an example: its tokens and boundary, and those of the teacher where they are others."""
+    own = [example.input_ids, example.n_prompt]
+    return own if example.teacher is None else [*own, example.content_key]
 
 
 def extract_batches(rows: Rows, model: LanguageModel) -> list[Batch]:

@@ -42,6 +42,7 @@ def make_record(
     adapted: Trained | None,
     diagnostics: dict[str, Any] | None,
     warnings: list[str],
+    tokenizers: dict[str, Any] | None,
     overlap: dict[str, Any],
     environment: dict[str, Any],
     started: float,
@@ -83,6 +84,7 @@ def make_record(
         "costs": costs,
         "warnings": [*warnings, *_unhelped(outcomes, config)],
         "overlap": overlap,
+        "tokenizers": tokenizers,
         "citations": _citations(config),
         "notes": [note for task in rows.tasks for note in task.notes],
     }

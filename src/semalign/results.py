@@ -1,11 +1,13 @@
 """What the stages of a run hand on to each other: rows as tokens, and what a method did with them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from .config import Run
-from .data import Example, Task, encode
+from .data import Example, Task, encode, encode_pair
+from .errors import UserError
 from .methods import Method, Plan
-from .models import LanguageModel
+from .models import LanguageModel, tokenizers_agree
 from .training import History
 
 
@@ -21,6 +23,20 @@ class Rows:
         """The rows of a split, task after task."""
         return [example for examples in self.examples.get(name, {}).values() for example in examples]
 
+    @property
+    def of_teacher(self) -> "Rows":
+        """The same rows as the teacher reads them."""
+        return Rows(
+            self.tasks,
+            {
+                split: {
+                    task: [example.teacher.example if example.teacher else example for example in examples]
+                    for task, examples in of_split.items()
+                }
+                for split, of_split in self.examples.items()
+            },
+        )
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -32,13 +48,23 @@ class Trained:
     history: History
 
 
-def encode_rows(config: Run, tasks: list[Task], model: LanguageModel) -> Rows:
-    """Rows as tokens; the splits a run trains or looks at. Test rows are encoded for their counts."""
+def encode_rows(config: Run, tasks: list[Task], model: LanguageModel, teacher: LanguageModel | None = None) -> Rows:
+    """Rows as tokens; the splits a run trains or looks at. Test rows are encoded for their counts.
+
+    With a `teacher` whose tokenizer is another one, each row holds the teacher's tokens too.
+    """
+    other = None if teacher is None or tokenizers_agree(teacher, model).agree else teacher.tokenizer
+    data = config.data
+    if teacher is not None and data.spans is not None and other is None:
+        raise UserError("data.spans has no effect: teacher and student have one tokenizer; leave it out")
     examples: dict[str, dict[str, list[Example]]] = {}
     for task in tasks:
         for split, split_rows in task.splits.items():
-            encoded = encode(
-                split_rows, model.tokenizer, template=config.data.template, max_length=config.data.max_length
-            )
+            how: dict[str, Any] = {"template": data.template, "max_length": data.max_length}
+            if other is not None:
+                how["spans"] = data.spans or "last"
+                encoded = encode_pair(split_rows, model.tokenizer, other, **how)
+            else:
+                encoded = encode(split_rows, model.tokenizer, **how)
             examples.setdefault(split, {})[task.name] = encoded
     return Rows(tasks, examples)

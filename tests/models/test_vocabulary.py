@@ -3,13 +3,11 @@
 import copy
 from dataclasses import replace
 
-import pytest
 import torch
 from tiny import tiny, tiny_tokenizer
 from tokenizers import pre_tokenizers
 
-from semalign.errors import UserError
-from semalign.models import check_tokenizers, shared_tokens, tokenizers_agree
+from semalign.models import shared_tokens, tokenizers_agree
 
 
 def with_more_tokens(model, *tokens):
@@ -20,7 +18,7 @@ def with_more_tokens(model, *tokens):
 
 def test_one_tokenizer_agrees_with_itself_whatever_the_padding():
     teacher, student = tiny("llama", n_row=340), tiny("gpt2", n_row=331)
-    agreement = check_tokenizers(teacher, student)
+    agreement = tokenizers_agree(teacher, student)
     n_token = len(tiny_tokenizer())
     assert (agreement.n_shared, agreement.n_teacher, agreement.n_student) == (n_token, n_token, n_token)
     assert torch.equal(shared_tokens(teacher, student).student, torch.arange(n_token))
@@ -28,7 +26,7 @@ def test_one_tokenizer_agrees_with_itself_whatever_the_padding():
 
 def test_a_teacher_may_have_more_tokens():
     teacher, student = with_more_tokens(tiny(), "<extra>"), tiny()
-    agreement = check_tokenizers(teacher, student)
+    agreement = tokenizers_agree(teacher, student)
     assert agreement.n_teacher == agreement.n_student + 1 == agreement.n_shared + 1
 
 
@@ -39,15 +37,25 @@ def test_tokens_beyond_the_rows_are_not_real():
     assert torch.equal(shared_tokens(tiny(), student).student, torch.arange(n_token - 4))
 
 
-def test_another_token_at_one_id_is_refused_and_not_shared():
+def test_a_token_with_two_ids_is_shared_and_the_difference_is_told():
     teacher, student = with_more_tokens(tiny(), "<a>", "<b>"), with_more_tokens(tiny(), "<b>", "<a>")
     n_token = len(tiny_tokenizer())
-    assert torch.equal(shared_tokens(teacher, student).student, torch.arange(n_token))
-    with pytest.raises(UserError, match=rf"id {n_token} is '<a>' for the teacher and '<b>' for the student"):
-        check_tokenizers(teacher, student)
+    difference = f"id {n_token} is '<a>' for the teacher and '<b>' for the student"
+    assert tokenizers_agree(teacher, student).difference == difference
+    shared = shared_tokens(teacher, student)
+    assert shared.matched is not None
+    assert shared.student.tolist() == list(range(n_token + 2))
+    assert shared.teacher.tolist() == [*range(n_token), n_token + 1, n_token]
 
 
-def test_the_same_vocabulary_split_otherwise_is_refused():
+def test_tokens_that_end_an_answer_are_the_same_token():
+    teacher, student = with_more_tokens(tiny(), "<a>", "<b>"), with_more_tokens(tiny(), "<b>", "<a>")
+    n_token = len(tiny_tokenizer())
+    shared = shared_tokens(teacher, student, ends=(n_token, n_token))
+    assert dict(zip(shared.student.tolist(), shared.teacher.tolist(), strict=True))[n_token] == n_token
+
+
+def test_the_same_vocabulary_split_otherwise_is_another_tokenizer():
     student = tiny()
     tokenizer = copy.deepcopy(tiny_tokenizer())
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

@@ -12,6 +12,7 @@ from .task import Task, load_task
 
 if TYPE_CHECKING:
     from .batch import Batch, batches, collate, padding_share
+    from .paired import answer_coverage, encode_pair
     from .templates import Template, end_token, padding_token, prompt_text, prompt_tokens
     from .tokens import Example, counts, encode
 
@@ -23,10 +24,12 @@ __all__ = [
     "Task",
     "TaskSpec",
     "Template",
+    "answer_coverage",
     "batches",
     "collate",
     "counts",
     "encode",
+    "encode_pair",
     "end_token",
     "load_task",
     "padding_share",
@@ -39,6 +42,7 @@ _LAZY = {
     **dict.fromkeys(("Batch", "batches", "collate", "padding_share"), "batch"),
     **dict.fromkeys(("Template", "end_token", "padding_token", "prompt_text", "prompt_tokens"), "templates"),
     **dict.fromkeys(("Example", "counts", "encode"), "tokens"),
+    **dict.fromkeys(("answer_coverage", "encode_pair"), "paired"),
 }
 
 

@@ -8,15 +8,17 @@ from ..data import Batch, Task
 from ..errors import UserError
 from ..methods import MethodContext, Plan
 from ..methods.semalign import SemAlign
-from ..models import LanguageModel, shared_tokens
+from ..models import LanguageModel
 from ..prepare import (
     calibration_batches,
     check_models,
     extract_batches,
     load_model,
     pick_device,
+    tokens_of,
 )
 from ..results import encode_rows
+from ..two_tokenizers import compare_tokenizers
 
 
 def attribution_of(run: Run) -> Attribution:
@@ -37,13 +39,15 @@ def context_of(run: Run) -> MethodContext:
     tasks, device = tasks_of(run), pick_device(run.device)
     teacher, student = (load_model(run, part, device) for part in (run.teacher, run.student))
     check_models(run, student, teacher, tasks)
-    rows = encode_rows(run, tasks, teacher)
+    rows = encode_rows(run, tasks, student, teacher)
+    tokens = tokens_of(run, teacher, student)
+    compare_tokenizers(rows, teacher, student, tokens)
     return MethodContext(
         teacher=teacher,
         student=student,
-        tokens=shared_tokens(teacher, student),
-        extract=extract_batches(rows, teacher),
-        calibration=calibration_batches(rows, teacher),
+        tokens=tokens,
+        extract=extract_batches(rows, student),
+        calibration=calibration_batches(rows, student),
         seed=run.seed,
         lora=run.training.lora,
     )

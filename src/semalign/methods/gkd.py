@@ -30,6 +30,7 @@ class GKD(LoopMethod, name="gkd"):
 
     source = "Agarwal et al. 2023, arXiv:2306.13649"
     uses_teacher = True
+    one_tokenizer = True
     label = "GKD"
 
     on_policy: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -16,7 +16,7 @@ from .partial import states_of
 from .reading import reading
 from .save import save_plain
 from .shrink import shrink
-from .vocabulary import Agreement, SharedTokens, check_tokenizers, shared_tokens, tokenizers_agree
+from .vocabulary import Agreement, SharedTokens, shared_tokens, tokenizers_agree
 
 __all__ = [
     "FINAL",
@@ -30,7 +30,6 @@ __all__ = [
     "Site",
     "assemble",
     "check_layer_site",
-    "check_tokenizers",
     "evaluating",
     "families",
     "listen",

@@ -1,4 +1,4 @@
-"""Do two models write text with the same tokens? Ids that are real tokens of both, and the first difference."""
+"""Do two models write text with the same tokens? The tokens that both know, and the first difference."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..errors import UserError
+from ..tokenizers.vocabulary import Matched, match
 from .language_model import LanguageModel
 
 # Numbers, spaces, code, accents and another script: where pre-tokenizers and merges differ although vocabularies do not
 PROBE = "The 3 quick foxes (aged 12.5) don't jump;\n    return x_1 == 'naïve'  # 日本語\n"
+LEAST = 2  # tokens: a distribution over one says nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +23,8 @@ class SharedTokens:
     """Ids in the teacher's vocabulary."""
     student: Int[Tensor, "n"]
     """Ids in the student's, ascending."""
+    matched: Matched | None = None
+    """How they were found where the tokenizers differ."""
 
     def __len__(self) -> int:
         return len(self.student)
@@ -58,22 +62,23 @@ def tokenizers_agree(teacher: LanguageModel, student: LanguageModel) -> Agreemen
     return Agreement(len(_shared(t, s)), len(t), len(s), difference)
 
 
-def check_tokenizers(teacher: LanguageModel, student: LanguageModel) -> Agreement:
-    """Refuse a pair whose tokenizers differ."""
-    agreement = tokenizers_agree(teacher, student)
-    if not agreement.agree:
+def shared_tokens(teacher: LanguageModel, student: LanguageModel, ends: tuple[int, int] | None = None) -> SharedTokens:
+    """Tokens that both models know; padded rows are not among them.
+
+    The same ids where the tokenizers agree, otherwise those that stand for the same bytes, with the special tokens that
+    do the same; `ends` are the tokens (teacher, student) that end an answer.
+    """
+    if tokenizers_agree(teacher, student).agree:
+        ids = torch.tensor(_shared(_real_tokens(teacher), _real_tokens(student)), dtype=torch.long)
+        return SharedTokens.of_one(ids)
+    rows = (len(model.head_weight) for model in (teacher, student))
+    matched = match(teacher.tokenizer, student.tokenizer, *rows, end_of_turn=ends)
+    if len(matched) < LEAST:
         raise UserError(
-            f"teacher {teacher.name} and student {student.name} have different tokenizers: {agreement.difference} "
-            f"({agreement.n_shared} tokens of {agreement.n_teacher} and {agreement.n_student} are the same); "
-            "choose a pair with one tokenizer"
+            f"the tokenizers of teacher {teacher.name} and student {student.name} share {len(matched)} tokens, "
+            f"of {matched.n_teacher} and {matched.n_student}; choose a pair with more"
         )
-    return agreement
-
-
-def shared_tokens(teacher: LanguageModel, student: LanguageModel) -> SharedTokens:
-    """Ids that are the same real token in both models; padded rows are not among them."""
-    ids = torch.tensor(_shared(_real_tokens(teacher), _real_tokens(student)), dtype=torch.long)
-    return SharedTokens.of_one(ids)
+    return SharedTokens(matched.teacher, matched.student, matched)
 
 
 def _real_tokens(model: LanguageModel) -> dict[int, str]:

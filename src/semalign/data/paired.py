@@ -1,0 +1,69 @@
+"""Rows as the tokens of two models with two tokenizers, and which positions of the two have read the same text."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from transformers import PreTrainedTokenizerBase
+
+from ..tokenizers import NOWHERE, Spans, align, byte_ends, common_suffix
+from .rows import Row
+from .templates import Template, leading_tokens, prompt_text
+from .tokens import Example, TeacherExample, encode
+
+
+def encode_pair(
+    rows: Iterable[Row],
+    student: PreTrainedTokenizerBase,
+    teacher: PreTrainedTokenizerBase,
+    *,
+    template: Template,
+    max_length: int,
+    spans: Spans = "last",
+) -> list[Example]:
+    """The rows as the student's tokens, each with the teacher's in `teacher`; both are cut at `max_length` tokens.
+
+    Each side gets its own template, so prompts may differ: positions are matched in the answer, and in what both
+    prompts end with. The end tokens of two answers that are whole stand for each other.
+    """
+    rows = list(rows)
+    ours = encode(rows, student, template=template, max_length=max_length)
+    theirs = encode(rows, teacher, template=template, max_length=max_length)
+    return [
+        replace(mine, teacher=_aligned(row, (mine, student), (other, teacher), template, spans))
+        for row, mine, other in zip(rows, ours, theirs, strict=True)
+    ]
+
+
+def answer_coverage(examples: Sequence[Example]) -> float:
+    """Share of the positions before an answer token at which the teacher has read the same text, in [0, 1]."""
+    last = [example.teacher.last[example.n_prompt - 1 : -1] for example in examples if example.teacher is not None]
+    n_position = sum(map(len, last))
+    return sum(place >= 0 for row in last for place in row) / n_position if n_position else 1.0
+
+
+def _aligned(
+    row: Row,
+    student: tuple[Example, PreTrainedTokenizerBase],
+    teacher: tuple[Example, PreTrainedTokenizerBase],
+    template: Template,
+    spans: Spans,
+) -> TeacherExample:
+    prompts = [prompt_text(row, tokenizer, template) for _, tokenizer in (student, teacher)]
+    ends = [_ends(*side, row, prompt, template) for side, prompt in zip((student, teacher), prompts, strict=True)]
+    found = align(*ends, n_common=common_suffix(*prompts), spans=spans)
+    first, last = found.first.tolist(), found.last.tolist()
+    (mine, _), (other, _) = student, teacher
+    if not mine.truncated:
+        whole = len(other.input_ids) - 1 if not other.truncated else -1
+        first, last = [*first, whole], [*last, whole]
+    return TeacherExample(other, first, last)
+
+
+def _ends(example: Example, tokenizer: PreTrainedTokenizerBase, row: Row, prompt: str, template: Template) -> list[int]:
+    """The byte at which each token ends, from the start of the answer; without the end token."""
+    leading = leading_tokens(tokenizer, template)
+    ids, ends = byte_ends(tokenizer, prompt + row.answer)
+    n_text = len(example.input_ids) - (0 if example.truncated else 1)
+    assert [*leading, *ids][:n_text] == example.input_ids[:n_text], "both ways of making tokens give the same"
+    start = len(prompt.encode())
+    return [*(NOWHERE for _ in leading), *(end - start for end in ends)][:n_text]

@@ -1,0 +1,84 @@
+"""Teacher and student with two tokenizers: how far they can be compared, measured on the rows of the run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .data import Example, answer_coverage
+from .errors import UserError
+from .models import LanguageModel, SharedTokens, tokenizers_agree
+from .results import Rows
+
+LEAST, FEW = 0.5, 0.9
+"""Shares below which a pair is refused, and below which the run warns."""
+
+
+@dataclass(frozen=True)
+class TwoTokenizers:
+    """What both models have in common where their tokenizers differ."""
+
+    difference: str
+    n_shared: int
+    n_teacher: int
+    n_student: int
+    numerals: dict[str, tuple[int, int, int]]
+    """How many numbers of one, two and three digits are single tokens: of the teacher, the student, both."""
+    positions: dict[str, float]
+    """By task: share of the answer's positions at which the teacher has read the same text."""
+    answer_tokens: dict[str, float]
+    """By task: share of the answer's tokens that the teacher has too."""
+
+    @property
+    def warnings(self) -> list[str]:
+        found = []
+        for task, share in self.positions.items():
+            if share < FEW:
+                found.append(f"{task}: the teacher can be followed at {share:.1%} of the answer's positions")
+        for task, share in self.answer_tokens.items():
+            if share < FEW:
+                found.append(f"{task}: {share:.1%} of the answer's tokens are tokens of the teacher's too")
+        return found
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "difference": self.difference,
+            "tokens": {"shared": self.n_shared, "teacher": self.n_teacher, "student": self.n_student},
+            "numerals": {side: list(counts) for side, counts in self.numerals.items()},
+            "positions": self.positions,
+            "answer_tokens": self.answer_tokens,
+        }
+
+
+def compare_tokenizers(
+    rows: Rows, teacher: LanguageModel, student: LanguageModel, tokens: SharedTokens
+) -> TwoTokenizers | None:
+    """None where one tokenizer does for both; raises UserError where the teacher can hardly be followed."""
+    if tokens.matched is None:
+        return None
+    matched, numerals = tokens.matched, tokens.matched.numerals
+    by_task = {task.name: list(_examples(rows, task.name)) for task in rows.tasks}
+    found = TwoTokenizers(
+        difference=tokenizers_agree(teacher, student).difference or "",
+        n_shared=len(matched),
+        n_teacher=matched.n_teacher,
+        n_student=matched.n_student,
+        numerals={"teacher": numerals.teacher, "student": numerals.student, "both": numerals.both},
+        positions={task: answer_coverage(examples) for task, examples in by_task.items()},
+        answer_tokens={
+            task: matched.coverage_of((token for e in examples for token in e.input_ids[e.n_prompt :]), "student")
+            for task, examples in by_task.items()
+        },
+    )
+    for task, share in found.positions.items():
+        if share < LEAST:
+            raise UserError(
+                f"the tokenizers of teacher {teacher.name} and student {student.name} cannot be aligned on task "
+                f"'{task}': both have read the same text at {share:.1%} of the answer's positions, and {LEAST:.0%} are "
+                "needed; choose a pair whose tokens end at the same places"
+            )
+    return found
+
+
+def _examples(rows: Rows, task: str) -> Iterable[Example]:
+    """All that is trained on or looked at; scored rows are each model's own business."""
+    return (e for split in ("train", "extract", "align") for e in rows.examples.get(split, {}).get(task, []))

@@ -1,0 +1,143 @@
+"""Any two models: families, tokenizers, depths, widths, heads and norms that differ, from rows to a trained student."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import tiny
+from trained import trained
+
+from semalign.basis.identity import Identity
+from semalign.basis.logit import Logit
+from semalign.basis.ridge import Ridge
+from semalign.data import Row, batches, encode_pair
+from semalign.losses.cka import CKA
+from semalign.losses.cosine import Cosine
+from semalign.losses.cross_entropy import CrossEntropy
+from semalign.losses.kl import ForwardKL
+from semalign.methods import Given, MethodContext
+from semalign.methods.hidden_kd import HiddenKD
+from semalign.methods.logit_kd import LogitKD
+from semalign.methods.semalign import SemAlign
+from semalign.methods.teacher import OnlineTeacher
+from semalign.models import shared_tokens
+from semalign.pairing import Pair
+from semalign.pairing.depth import Depth
+from semalign.pairing.monotone_cka import MonotoneCKA
+from semalign.training import LoraOptions, TrainingOptions
+
+TEXTS = [
+    "12 or 345 apples",
+    "the lazy dog sleeps",
+    "print(add(1, 2))",
+    "a café, a façade",
+    "the end of the song",
+    "2019!",
+]
+ROWS = [Row(str(i), "t", f"Say {text} again: ", text) for i, text in enumerate(TEXTS)]
+OPTIONS = TrainingOptions(epochs=8, batch_size=6, learning_rate=0.01)
+SCHEMES = ("byte_level", "sentencepiece_llama")
+SMALL, LARGE = {"n_layer": 2, "width": 16, "n_head": 2}, {"n_layer": 4, "width": 24}
+SHALLOW, DEEP = {"n_layer": 2, "width": 24}, {"n_layer": 4, "width": 16, "n_head": 2}
+DROPOUTS = ("resid_pdrop", "hidden_dropout")
+PAIRS = {
+    "llama to gpt2: GQA to MHA": (("llama", LARGE), ("gpt2", SMALL)),
+    "gpt2 to llama: MHA to GQA": (("gpt2", LARGE), ("llama", SMALL | {"num_key_value_heads": 1})),
+    "qwen2 to smollm3: tied to untied head": (("qwen2", LARGE), ("smollm3", SMALL)),
+    "smollm3 to qwen2: untied to tied head": (("smollm3", LARGE), ("qwen2", SMALL)),
+    "gemma3 to llama: soft cap, norms around sub-layers": (("gemma3", LARGE), ("llama", SMALL)),
+    "gemma2 to gemma: other gains": (("gemma2", LARGE), ("gemma", SMALL)),
+    "olmo2 to opt: norms after and before": (("olmo2", LARGE), ("opt", SMALL)),
+    "gpt_neox to phi3: parallel to sequential": (("gpt_neox", LARGE), ("phi3", SMALL)),
+    "granite to mistral: scaled residuals, sliding window": (("granite", LARGE), ("mistral", SMALL)),
+    "mixtral to llama: experts": (("mixtral", LARGE), ("llama", SMALL)),
+    "qwen3_moe to qwen3: experts, head norms": (("qwen3_moe", LARGE), ("qwen3", SMALL)),
+    "qwen2 to llama: fewer layers": (
+        ("qwen2", {"n_layer": 2, "width": 24}),
+        ("llama", {"n_layer": 4, "width": 16, "n_head": 2}),
+    ),
+    "llama to olmo2: narrower": (
+        ("llama", {"n_layer": 3, "width": 16, "n_head": 2}),
+        ("olmo2", {"n_layer": 2, "width": 24}),
+    ),
+}
+METHODS = {
+    "ridge": SemAlign(
+        pairing=Depth(),
+        basis=Ridge(),
+        site="block_out",
+        loss=Cosine(),
+        outputs=(CrossEntropy(), ForwardKL()),
+        train="all",
+    ),
+    "logit": SemAlign(basis=Logit(), outputs=(CrossEntropy(),), site="block_out", start="principal"),
+    "identity, cka": SemAlign(
+        pairing=MonotoneCKA(site="mlp_out"), basis=Identity(), loss=CKA(), site="block_delta", outputs=(ForwardKL(),)
+    ),
+    "logit_kd": LogitKD(),
+    "hidden_kd": HiddenKD(),
+}
+
+
+def pair_of(sides, schemes):
+    models = []
+    for (family, sizes), scheme in zip(sides, schemes, strict=True):
+        tokenizer = trained(scheme)
+        models.append(
+            replace(tiny(family, n_row=len(tokenizer) + 5, dtype=torch.float32, **sizes), tokenizer=tokenizer)
+        )
+    return models
+
+
+def context_of(teacher, student, spans="last"):
+    rows = encode_pair(ROWS, student.tokenizer, teacher.tokenizer, template="plain", max_length=60, spans=spans)
+    context = MethodContext(
+        teacher=teacher,
+        student=student,
+        tokens=shared_tokens(teacher, student),
+        extract=list(batches(rows[:3], 2, 0)),
+        calibration=list(batches(rows, 4, 0)),
+        seed=0,
+        lora=LoraOptions(rank=2, dropout=0),
+    )
+    return context, rows
+
+
+def fit(method, context, rows, folder):
+    student = context.student
+    before = {name: p.detach().clone() for name, p in student.module.named_parameters()}
+    method.check(context.teacher, student, OPTIONS.n_step(len(rows)))
+    plan = method.plan(context)
+    adapter = method.adapt(context, plan, context.lora)
+    given = Given(rows={"train": rows}, options=OPTIONS, pad_id=0, folder=folder)
+    history = method.fit(context, plan, adapter, given)
+    for name, p in student.module.named_parameters():
+        own = name.replace("base_model.model.", "").replace(".base_layer", "")
+        if own in before and "lora_" not in name:
+            assert torch.equal(p, before[own]), name
+    return [entry["loss"] for entry in history.entries]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+@pytest.mark.parametrize("sides", PAIRS.values(), ids=PAIRS.keys())
+def test_every_pair_trains_and_the_loss_falls(sides, method, tmp_path):
+    teacher, student = pair_of(sides, SCHEMES)
+    context, rows = context_of(teacher, student)
+    losses = fit(method, context, rows, tmp_path)
+    assert min(losses[-2:]) < losses[0]
+
+
+def test_a_pair_with_one_tokenizer_is_followed_everywhere_and_bit_for_bit_as_before():
+    """The same rows as one tokenizer's, and as those of two that happen to be the same, give the same signals."""
+    teacher, student = pair_of(PAIRS["llama to gpt2: GQA to MHA"], ("byte_level", "byte_level"))
+    context, rows = context_of(teacher, student)
+    assert context.tokens.matched is None
+    alone = [replace(row, teacher=None) for row in rows]
+    one, two = next(batches(alone, 6, 0)), next(batches(rows, 6, 0))
+    assert torch.equal(one.followed, two.followed)
+    source = OnlineTeacher(teacher, "block_out", None, context.tokens.teacher)
+    pairs = [Pair(student=0, teacher=((1, 1.0),), reason="")]
+    heard = [source(batch, pairs, batch.mask) for batch in (one, two)]
+    for signals in heard:
+        assert torch.equal(signals.states[0][one.mask], heard[0].states[0][one.mask])
+        assert torch.equal(signals.logits(slice(0, 3)), heard[0].logits(slice(0, 3)))

@@ -1,5 +1,7 @@
 """Aligned positions: both models have read the same bytes there, and every such place is found."""
 
+import doctest
+import importlib
 from itertools import product
 
 import pytest
@@ -123,3 +125,8 @@ def test_the_common_suffix_is_the_longest(one, other, shared):
     assert n >= len(shared.encode())
     assert a[len(a) - n :] == b[len(b) - n :]
     assert n == min(len(a), len(b)) or a[-n - 1] != b[-n - 1]
+
+
+def test_the_example_in_the_docstring_holds():
+    module = importlib.import_module("semalign.tokenizers.align")  # its name in the package is the function's
+    assert doctest.testmod(module) == (0, 2)

@@ -54,4 +54,4 @@ def test_page_renders_without_console_errors(tmp_path: Path, written: Path, sche
 def test_the_browser_keeps_every_figure_and_section(tmp_path: Path, written: Path) -> None:
     done = _browse(written, tmp_path, "--dump-dom")
     assert done.stdout.count("<svg") == 12
-    assert done.stdout.count("</section>") == 10
+    assert done.stdout.count("</section>") == 11

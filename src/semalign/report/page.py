@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import artifacts
-from . import benchmarked, details, diagnosed, overlapping, sources, stages, tables
+from . import benchmarked, details, diagnosed, overlapping, sources, stages, tables, tokenizers
 from .answer import findings, question
 from .card import card
 from .html import NO_PICTURES, drawn, render
@@ -52,6 +52,7 @@ def content(record: Record) -> dict[str, Any]:
         "data": tables.data(record),
         "overlap": overlapping.overlap(record),
         "overlap_said": overlapping.said(record),
+        "tokenizers": tokenizers.two_tokenizers(record),
         "models": details.pair_of_models(record),
         "attribution": details.attribution(record),
         "largest": max((abs(value or 0) for value in part["scores"]), default=0),

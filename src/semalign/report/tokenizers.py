@@ -1,0 +1,38 @@
+"""How far teacher and student can be compared where their tokenizers differ, for the section on data."""
+
+from . import units
+from .record import Record
+from .tables import Cell, Column, Row, Table
+
+
+def two_tokenizers(record: Record) -> Table | None:
+    """Coverage by task; None where both models have one tokenizer."""
+    found = record["tokenizers"]
+    if not found:
+        return None
+    columns = (
+        Column("Task", numeric=False),
+        Column("Answer positions with a teacher position", "%"),
+        Column("Answer tokens that the teacher has too", "%"),
+    )
+    rows = tuple(
+        Row((Cell(task), Cell(units.percent(share)), Cell(units.percent(found["answer_tokens"][task]))))
+        for task, share in found["positions"].items()
+    )
+    return Table("tokenizers", "Two tokenizers", columns, rows, (_said(found),))
+
+
+def _said(found: dict) -> str:
+    sizes = found["tokens"]
+    said = (
+        f"The tokenizers differ ({found['difference']}): {units.count(sizes['shared'])} tokens are the same, of "
+        f"{units.count(sizes['teacher'])} of the teacher's and {units.count(sizes['student'])} of the student's. "
+        "Positions are compared where both have read the same bytes of the answer."
+    )
+    teacher, student, both = (found["numerals"][side] for side in ("teacher", "student", "both"))
+    if teacher == student == both:
+        return said
+    return (
+        f"{said} Numbers are read in other portions: of one, two and three digits "
+        f"{', '.join(map(str, teacher))} are tokens of the teacher's, {', '.join(map(str, student))} of the student's."
+    )

@@ -1,0 +1,95 @@
+"""A run whose teacher writes text with other tokens: aligned, told, or refused before anything is written."""
+
+import json
+
+import pytest
+from tiny_run import COLOURS, colours, config_of, write_model, write_world
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from trained import trained
+from transformers import PreTrainedTokenizerFast
+
+from semalign import run
+from semalign.errors import UserError
+
+METHOD = {"name": "semalign", "site": "block_out", "basis": "ridge", "outputs": ["cross_entropy", "kl"]}
+
+
+def byte_level(n_token, texts):
+    """No pre-tokenizer cuts words, so with enough tokens a whole answer is one."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=n_token, special_tokens=["<pad>", "<eos>"], initial_alphabet=alphabet)
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
+
+
+@pytest.fixture
+def world(tmp_path):
+    folder = write_world(tmp_path)
+    write_model(folder / "other", n_layer=5, width=24, seed=1, tokenizer=trained("sentencepiece_llama"))
+    return folder
+
+
+def record_of(out):
+    return json.loads((out / "record.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_follows_a_teacher_with_other_tokens_and_says_how_far(world):
+    teacher = {"model": "./other", "adapt": True}
+    config = config_of(world, teacher=teacher, method=METHOD, controls=["sft", "logit_kd"])
+    out = run(config, world / "out")
+    found = record_of(out)["tokenizers"]
+    assert found["tokens"]["teacher"] == len(trained("sentencepiece_llama"))
+    assert 0 < found["tokens"]["shared"] < found["tokens"]["student"]
+    assert set(found["positions"]) == {"sums", "colours", "names"}
+    assert all(share > 0.5 for share in found["positions"].values())
+    assert "Two tokenizers" in (out / "report.html").read_text(encoding="utf-8")
+    assert run(config, world / "out") == out  # resumes: nothing is done again, nothing refused
+
+
+def test_spans_change_what_the_teacher_says(world):
+    losses = []
+    for name, spans in (("last", "last"), ("mean", "mean")):
+        config = config_of(world, name=name, teacher="./other", method=METHOD, controls=[])
+        values = [f"data.spans={spans}"]
+        losses.append(record_of(run(config, world / name, overrides=values))["training"]["semalign"][0]["loss"])
+    assert losses[0] != losses[1]
+
+
+def test_spans_without_effect_are_refused(world):
+    with pytest.raises(UserError, match=r"data.spans has no effect: teacher and student have one tokenizer"):
+        run(config_of(world), world / "out", overrides=["data.spans=mean"])
+    assert not (world / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["gkd", "laten"])
+def test_methods_that_need_one_tokenizer_say_so(world, method):
+    config = config_of(world, teacher="./other", method=METHOD, controls=[method])
+    with pytest.raises(UserError, match=rf"method '{method}' needs a teacher with the student's tokenizer"):
+        run(config, world / "out")
+    assert not (world / "out").exists()
+
+
+def test_tokenizers_that_cannot_be_aligned_are_refused_with_the_figure(world):
+    letters = byte_level(258, ["-"])
+    phrases = byte_level(300, [colours(i)["answer"] for i in range(3)] * 9)
+    assert all(len(phrases.encode(colour)) == 1 for colour in COLOURS)
+    write_model(world / "letters", n_layer=3, width=16, seed=2, tokenizer=letters)
+    write_model(world / "phrases", n_layer=5, width=24, seed=1, tokenizer=phrases)
+    config = config_of(world, tasks=("colours",), teacher="./phrases", student="./letters", method=METHOD, controls=[])
+    with pytest.raises(UserError, match=r"cannot be aligned on task 'colours': .* at [0-9.]+% of the answer"):
+        run(config, world / "out")
+    assert not (world / "out").exists()
+
+
+def test_vocabularies_without_a_common_token_are_refused(world):
+    other = Tokenizer(models.WordLevel({"[UNK]": 0, "zebra": 1}, unk_token="[UNK]"))
+    other.pre_tokenizer = pre_tokenizers.Whitespace()
+    alone = PreTrainedTokenizerFast(tokenizer_object=other, unk_token="[UNK]", eos_token="[UNK]", pad_token="[UNK]")
+    write_model(world / "zebra", n_layer=5, width=24, seed=1, tokenizer=alone)
+    with pytest.raises(UserError, match=r"share \d tokens, of 2 and 300; choose a pair with more"):
+        run(config_of(world, teacher="./zebra", method=METHOD, controls=[]), world / "out")
+    assert not (world / "out").exists()

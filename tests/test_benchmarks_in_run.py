@@ -10,9 +10,12 @@ import pytest
 from semalign import pipeline
 from semalign.artifacts import read_json, write_json
 from semalign.config import Run
+from semalign.contamination import load_tasks
 from semalign.errors import UserError
 from semalign.evaluation import paired_difference
 from semalign.evaluation.benchmarks import BenchmarkScore
+from semalign.models import load
+from semalign.prepare import check_models
 from semalign.progress import Reporter
 
 FOLDER = Path(os.environ.get("SEMALIGN_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -157,6 +160,17 @@ def test_without_a_sandbox_code_is_refused_with_the_line_that_installs_one(monke
 def test_a_folder_without_the_benchmark_is_refused(tmp_path):
     message = refused(config_of(benchmarks={"tasks": ["mmlu"], "data": str(tmp_path)}), tmp_path / "run")
     assert message.startswith(f"evaluation.benchmarks: data {tmp_path}: no folder 'mmlu' in it")
+
+
+def test_a_context_without_room_for_an_answer_is_refused_before_the_first_row():
+    config = config_of(benchmarks={"tasks": ["humaneval"]})
+    tasks, _ = load_tasks(config_of(benchmarks=None))
+    student, teacher = (load(f"embedded:{side}", dtype="float32", device="cpu") for side in ("student", "teacher"))
+    with pytest.raises(
+        UserError, match=r"humaneval: lm-eval's task generates up to 1024 tokens, .*, 512; use protocol"
+    ):
+        check_models(config, student, teacher, tasks)
+    check_models(config_of(benchmarks={"tasks": ["gsm8k", "mmlu", "mbpp"]}), student, teacher, tasks)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from .artifacts import key
 from .config import Run
 from .data import Batch, Example, Task, batches, end_token, padding_token
 from .errors import UserError
-from .evaluation.benchmarks import check_options, need_sandbox
+from .evaluation.benchmarks import check_options, check_room, need_sandbox
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
 
@@ -47,6 +47,9 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
             )
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
+    if config.benchmarks is not None:
+        check_room(student, config.benchmarks)
+        check_room(teacher, config.benchmarks)
 
 
 def tokens_of(config: Run, teacher: LanguageModel, student: LanguageModel) -> SharedTokens:

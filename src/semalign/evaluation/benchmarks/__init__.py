@@ -10,6 +10,7 @@ from semalign.evaluation.benchmarks.config import BenchmarksConfig, check_option
 from semalign.evaluation.benchmarks.options import Options
 
 if TYPE_CHECKING:
+    from semalign.evaluation.benchmarks.room import check_room
     from semalign.evaluation.benchmarks.run import evaluate_benchmarks, evaluate_model, need_sandbox
     from semalign.evaluation.benchmarks.score import BenchmarkScore
     from semalign.evaluation.benchmarks.table import score_table
@@ -19,6 +20,7 @@ __all__ = [
     "BenchmarksConfig",
     "Options",
     "check_options",
+    "check_room",
     "evaluate_benchmarks",
     "evaluate_model",
     "need_sandbox",
@@ -27,6 +29,7 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("evaluate_benchmarks", "evaluate_model", "need_sandbox"), "run"),
+    "check_room": "room",
     "BenchmarkScore": "score",
     "score_table": "table",
 }

@@ -15,6 +15,7 @@ from semalign.losses.cka import CKA
 from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.kl import ForwardKL
+from semalign.losses.uld import ULD
 from semalign.methods import Given, MethodContext
 from semalign.methods.hidden_kd import HiddenKD
 from semalign.methods.logit_kd import LogitKD
@@ -75,6 +76,7 @@ METHODS = {
         pairing=MonotoneCKA(site="mlp_out"), basis=Identity(), loss=CKA(), site="block_delta", outputs=(ForwardKL(),)
     ),
     "logit_kd": LogitKD(),
+    "logit_kd, uld": LogitKD(outputs=(CrossEntropy(), ULD())),
     "hidden_kd": HiddenKD(),
 }
 
@@ -141,3 +143,22 @@ def test_a_pair_with_one_tokenizer_is_followed_everywhere_and_bit_for_bit_as_bef
     for signals in heard:
         assert torch.equal(signals.states[0][one.mask], heard[0].states[0][one.mask])
         assert torch.equal(signals.logits(slice(0, 3)), heard[0].logits(slice(0, 3)))
+
+
+def test_uld_reads_all_real_tokens_of_each_side():
+    teacher, student = pair_of(PAIRS["llama to gpt2: GQA to MHA"], SCHEMES)
+    context, rows = context_of(teacher, student)
+    method = LogitKD(outputs=(ULD(),))
+    batch = next(batches(rows, 6, 0))
+    step = method.step(context, method.plan(context))
+    loss, _, _ = step(batch, step.units(batch))
+    with torch.no_grad():
+        ours = student.module(batch.input_ids, attention_mask=batch.attention_mask).logits[batch.followed]
+        own = batch.of_teacher
+        theirs = teacher.module(own.input_ids, attention_mask=own.attention_mask).logits
+    theirs = batch.at_student(theirs)[batch.followed]
+    real = (ours[:, : len(student.tokenizer)], theirs[:, : len(teacher.tokenizer)])
+    sides = [z.softmax(-1).sort(-1, descending=True).values for z in real]
+    wide = max(side.shape[1] for side in sides)
+    p, q = (torch.nn.functional.pad(side, (0, wide - side.shape[1])) for side in sides)
+    assert loss.item() == pytest.approx(float((p - q).abs().sum(-1).mean()), rel=1e-5)

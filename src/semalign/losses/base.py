@@ -12,6 +12,7 @@ from torch import Tensor
 from ..strategy import Strategy
 
 Target = Literal["state", "labels", "teacher_logits"]
+Vocabulary = Literal["shared", "own"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Loss(Strategy, abc.ABC, kind="loss"):
     """Whether the length of a target state makes a difference."""
     any_width: ClassVar[bool] = False
     """Whether states of two widths can be compared without a map."""
-    vocabulary: ClassVar[Literal["shared", "own"]] = "shared"
+    vocabulary: ClassVar[Vocabulary] = "shared"
     """Which logits are compared: those of the tokens that both models have, or each model's own, all of them."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data import Batch
 from ..losses import Loss
-from ..losses.base import chosen
+from ..losses.base import Vocabulary, chosen
 from ..losses.chunks import columns, sum_by_chunks
 from ..models import LanguageModel
 from .positions import Positions, followed_positions, positions_of
@@ -53,10 +53,18 @@ def output_loss(
         if followers:
             assert asked.tokens is not None, "teacher logits come with the shared tokens"
             assert asked.said is not None, "the teacher was asked for logits"
-            ours = columns(chosen(logits, taught[rows]), asked.tokens)
-            theirs = asked.said(slice(nth_taught[rows.start], nth_taught[rows.stop]))
-            everywhere = torch.ones(len(ours), dtype=torch.bool, device=ours.device)
-            totals |= {output.name: output.total(ours, theirs, everywhere) for output in followers}
+            there = slice(nth_taught[rows.start], nth_taught[rows.stop])
+            said = chosen(logits, taught[rows])
+            everywhere = torch.ones(len(said), dtype=torch.bool, device=said.device)
+            vocabularies: list[Vocabulary] = [output.vocabulary for output in followers]
+            for vocabulary in dict.fromkeys(vocabularies):
+                ours = columns(said, asked.tokens) if vocabulary == "shared" else said[:, : student.n_token]
+                theirs = asked.said(there, vocabulary)
+                totals |= {
+                    output.name: output.total(ours, theirs, everywhere)
+                    for output in followers
+                    if output.vocabulary == vocabulary
+                }
         in_order = [totals[output.name] for output in outputs]
         losses = [weighted(output.name, total) for output, total in zip(outputs, in_order, strict=True)]
         return torch.stack(losses).sum(), torch.stack(in_order)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..cache import Row
 from ..data import Batch
 from ..data.batch import TeacherRows
+from ..losses.base import Vocabulary
 from ..pairing import Pair
 from .teacher import OnlineTeacher, ReadLogits, Signals
 
@@ -88,7 +89,8 @@ def _joined(rows: Sequence[Row], name: str, mask: Tensor) -> Tensor:
 
 
 def _likeliest(values: Float[Tensor, "n k"], tokens: Tensor, n_token: int) -> ReadLogits:
-    def read(rows: slice) -> Float[Tensor, "rows n_token"]:
+    def read(rows: slice, vocabulary: Vocabulary = "shared") -> Float[Tensor, "rows n_token"]:
+        assert vocabulary == "shared", "a loss that looks at more tokens than are kept is refused"
         some = values[rows]
         return some.new_full((len(some), n_token), -torch.inf).scatter(1, tokens[rows], some)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,13 +11,22 @@ from torch.nn.functional import normalize
 
 from ..basis import SemanticMap
 from ..data import Batch
+from ..losses.base import Vocabulary
 from ..losses.chunks import columns
 from ..models import FINAL, LanguageModel, Point, Site, states_of
 from ..pairing import Pair
 
 Norm = Literal["map", "teacher", "student"]
 
-ReadLogits = Callable[[slice], Float[Tensor, "rows n_token"]]
+
+@runtime_checkable
+class ReadLogits(Protocol):
+    """Reads the teacher's logits at some of the positions asked for, which are numbered in their order: whoever needs
+    them takes a few rows at a time, so that no logits of all of them are ever held."""
+
+    def __call__(self, rows: slice, vocabulary: Vocabulary = "shared") -> Float[Tensor, "rows n_token"]:
+        """Of the tokens that both models know, or of all the teacher's own."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +36,7 @@ class Signals:
     states: dict[int, Float[Tensor, "b pos d"]]
     """Target state of each paired student layer."""
     logits: ReadLogits | None
-    """Logits of the shared tokens at some of the positions asked for, which are numbered in their order: whoever needs
-    them takes a few rows at a time, so that no logits of all of them are ever held. None where nobody asked."""
+    """None where nobody asked."""
 
 
 SignalSource = Callable[[Batch, Sequence[Pair], Bool[Tensor, "b pos"]], Signals]
@@ -77,8 +85,9 @@ class OnlineTeacher:
         assert tokens is not None
 
         @torch.no_grad()
-        def read(rows: slice) -> Float[Tensor, "rows n_token"]:
-            return columns(self.teacher.logits(hidden[rows]), tokens)
+        def read(rows: slice, vocabulary: Vocabulary = "shared") -> Float[Tensor, "rows n_token"]:
+            logits = self.teacher.logits(hidden[rows])
+            return columns(logits, tokens) if vocabulary == "shared" else logits[:, : self.teacher.n_token]
 
         return read
 

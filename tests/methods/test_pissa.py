@@ -11,7 +11,9 @@ from peft import LoraConfig, get_peft_model
 from semalign.errors import UserError
 from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
+from semalign.losses.kl import ForwardKL
 from semalign.methods import Given
+from semalign.methods.logit_kd import LogitKD
 from semalign.methods.pissa import PiSSA
 from semalign.methods.seeking import Seeking
 from semalign.methods.semalign import SemAlign
@@ -26,7 +28,9 @@ ROWS = make_examples(8)
 IDS = torch.tensor([row.input_ids[:5] for row in make_examples(6)])
 MODULES = {"up_proj", "down_proj", "v_proj", "o_proj"}
 ALIGNED = SemAlign(start="principal", train="all", outputs=(CrossEntropy(),))
-each_method = pytest.mark.parametrize("method", [Seeking(), PiSSA(), ALIGNED], ids=lambda method: method.name)
+FOLLOWING = LogitKD(start="principal", outputs=(CrossEntropy(), ForwardKL(weight=1e-30)))
+EACH = [Seeking(), PiSSA(), ALIGNED, FOLLOWING]
+each_method = pytest.mark.parametrize("method", EACH, ids=lambda method: method.name)
 
 
 def given(folder, **changes):
@@ -68,10 +72,11 @@ def test_a_training_is_that_of_pefts_pissa(tmp_path):
 
 def test_alignment_from_the_principal_part_without_weight_is_pissa(tmp_path):
     losses = {}
-    for method in (PiSSA(), ALIGNED.replace(loss=Cosine(weight=1e-30))):
+    for method in (PiSSA(), ALIGNED.replace(loss=Cosine(weight=1e-30)), FOLLOWING):
         history = trained(method, context_of(), tmp_path / method.name)[1]
         losses[method.name] = [entry["terms"]["cross_entropy"] for entry in history.entries]
     assert losses["semalign"] == pytest.approx(losses["pissa"], rel=1e-9)
+    assert losses["logit_kd"] == pytest.approx(losses["pissa"], rel=1e-9)
     assert losses["pissa"][-1] < losses["pissa"][0]
 
 

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,9 @@ from ..models.weights import layer_weights, oriented
 from ..training import LoraOptions
 from .base import LoopMethod, MethodContext, Plan
 from .step import Stage, Step
+
+Start = Literal["zero", "principal"]
+"""Where LoRA starts: at zero, or at the principal part of the student's own weights (PiSSA)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,9 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.kl import ForwardKL
 from ..models import LanguageModel
+from ..training import LoraOptions
 from .base import LoopMethod, MethodContext, Plan
+from .injected import Start, principal_start, refuse_start
 from .positions import Positions
 from .refuse import losses_on_logits, refuse_states, refuse_top_k, refuse_twice
 from .step import Stage, Step
@@ -30,6 +32,8 @@ class LogitKD(LoopMethod, name="logit_kd"):
 
     positions: Positions = "answer"
     """Where the teacher is followed: at the answer tokens, or at all tokens."""
+    start: Start = "zero"
+    """Where LoRA starts, as of `semalign`: the control of a recipe that starts at the principal part."""
 
     def __post_init__(self) -> None:
         refuse_twice(self.outputs)
@@ -40,8 +44,14 @@ class LogitKD(LoopMethod, name="logit_kd"):
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         refuse_top_k(self.outputs, teacher, student)
 
+    def check_lora(self, teacher: LanguageModel, student: LanguageModel, options: LoraOptions) -> None:
+        if self.start == "principal":
+            refuse_start(self.name, student, options)
+
     def plan(self, context: MethodContext) -> Plan:
-        return Plan(layers=tuple(range(context.student.n_layer)))
+        layers = tuple(range(context.student.n_layer))
+        principal = self.start == "principal"
+        return Plan(layers=layers, start=principal_start(context.student, layers, context.lora) if principal else {})
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
         return Step(

@@ -21,7 +21,7 @@ from ..schedules.joint import Joint
 from ..training import LoraOptions
 from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
-from .injected import principal_start, refuse_start
+from .injected import Start, principal_start, refuse_start
 from .positions import Positions
 from .refuse import refuse_top_k, refuse_without_effect
 from .step import Stage, Step
@@ -63,7 +63,7 @@ class SemAlign(LoopMethod, name="semalign"):
     times as long as the first output's. The weights found are logged."""
     schedule: Schedule = field(default_factory=Joint)
     """All pairs at once, or one after the other."""
-    start: Literal["zero", "principal"] = "zero"
+    start: Start = "zero"
     """Where LoRA starts: at zero, or at the principal part of the student's own weights (PiSSA)."""
     train: Literal["paired", "all"] = "paired"
     """Adapters on the paired student layers only (the paper), or on all of them; in a sequential schedule those without

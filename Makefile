@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test check format pair ablations ablations-real compare compare-real clean
+.PHONY: env demo test check format pair ablations ablations-real compare compare-real bench clean
 
 env: $(VENV)/.ready
 
@@ -67,6 +67,11 @@ compare-real: env
 		--title "Methods on real weights, SmolLM2-135M and itself without four layers"
 	cp $(COMPARE_REAL)/compare.md docs/results/smollm2.md
 	cp $(COMPARE_REAL)/compare.json docs/results/smollm2.json
+
+# What the library costs, as ratios: docs/performance.md. BENCH="step basis" runs some of them.
+BENCH ?=
+bench: env
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) runs dist build

@@ -20,7 +20,6 @@ from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.kl import ForwardKL
 
 SIZES = {49152: (576, 960), 151936: (896, 1536)}
-SMALL = {8192: (64, 96)}
 N = 1024
 LOSSES = ForwardKL(temperature=2.0), CrossEntropy()
 

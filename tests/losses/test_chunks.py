@@ -47,6 +47,7 @@ EXACT = {"rtol": 1e-10, "atol": 1e-12}
 @pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(chunks, "LOGITS_AT_ONCE", ROWS * N_TOKEN - 1)
+    monkeypatch.setattr(chunks, "ROWS_AT_ONCE", 1)
 
 
 def capped(head, h):
@@ -167,6 +168,7 @@ def test_steps_do_not_depend_on_the_size_of_chunks(method, subset, monkeypatch):
     batch, found = collate(make_examples(5), PAD), []
     for size in (N_ROW - 1, 3 * N_ROW, 10**6):
         monkeypatch.setattr(chunks, "LOGITS_AT_ONCE", size)
+        monkeypatch.setattr(chunks, "ROWS_AT_ONCE", 1)
         tokens = torch.tensor([i for i in range(N_ROW) if not subset or i % 7 != 2])
         context = dataclasses.replace(make_context(), tokens=SharedTokens.of_one(tokens))
         _, _, step = adapted_step(method, context)
@@ -191,6 +193,7 @@ def test_soft_caps_and_scalings_are_the_models_own(family, monkeypatch):
     """Chunked cross-entropy of a step is that of the model's own logits."""
     model = tiny(family)
     monkeypatch.setattr(chunks, "LOGITS_AT_ONCE", 2 * model.head_weight.shape[0])
+    monkeypatch.setattr(chunks, "ROWS_AT_ONCE", 1)
     context = make_context(student=model, teacher=make_model(n_layer=3, width=24, inner=40, n_head=4, stream=1))
     _, _, step = adapted_step(SFT(), context)
     batch = collate(make_examples(4), PAD)

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 # Least logits a chunk, 32 MiB of float32: blocks of that size glibc gives back at once, smaller ones it keeps in
 # pieces, which can treble the peak; larger ones are no faster.
 LOGITS_AT_ONCE = 2**23
+ROWS_AT_ONCE = 128  # least rows a chunk: with fewer, reading the head from memory takes longer than multiplying by it
 
 Part = Callable[[Float[Tensor, "rows d"], slice], tuple[Float[Tensor, ""], Float[Tensor, " k"]]]
 """States of some rows, and which rows they are: what is differentiated, and what is reported beside it."""
@@ -28,7 +29,7 @@ def sum_by_chunks(
     Source: Hsu et al. 2024, arXiv:2410.10989 (Liger), section 3.2.
     """
     trained = [p for p in parameters if p.requires_grad]
-    n_chunk = max(len(h) // (LOGITS_AT_ONCE // n_column + 1), 1)
+    n_chunk = max(len(h) // max(LOGITS_AT_ONCE // n_column + 1, ROWS_AT_ONCE), 1)
     edges = [i * len(h) // n_chunk for i in range(n_chunk + 1)]
     chunks = [slice(first, end) for first, end in pairwise(edges)]
     if torch.is_grad_enabled() and (h.requires_grad or trained):

@@ -2,7 +2,8 @@
 
 Both sides answer the same rows of lm-eval's own tasks, with the same module, tokens, batch size and judge; the plain
 side is lm-eval's HFLM as it is, which already reads the four one-letter choices of a question once. Runs alternate; the
-ratio is plain seconds over ours, the median of the neighbouring pairs. Whether both say the same is in the line too.
+ratio is plain seconds over ours, the median of the neighbouring pairs; `cpu` is the same of the process's own seconds,
+which other work on the machine hardly changes. Whether both say the same is in the line too.
 MMLU's rows are the first of one subject: in the whole file a subject has 246, so few-shot examples are shared by more.
 """
 
@@ -26,7 +27,7 @@ from lm_eval.models.huggingface import HFLM
 from semalign import __version__
 from semalign.evaluation.benchmarks import Options
 from semalign.evaluation.benchmarks.code_eval import judged_in
-from semalign.evaluation.benchmarks.upstream import Upstream, load_upstream, score_upstream
+from semalign.evaluation.benchmarks.upstream import load_upstream, score_upstream
 from semalign.evaluation.harness import quiet
 from semalign.evaluation.model import UpstreamModel
 from semalign.evaluation.sandbox import Sandbox
@@ -74,19 +75,22 @@ def case(name: str, model: LanguageModel, options: argparse.Namespace) -> dict[s
     else:
         task.set_config("generation_kwargs", {"max_gen_toks": options.tokens}, update=True)
     sides = {"semalign": ours(model, options.batch_size), "lm-eval": plain(model, options.batch_size)}
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    wall: dict[str, list[float]] = {side: [] for side in sides}
+    cpu: dict[str, list[float]] = {side: [] for side in sides}
     samples = {}
     for _ in range(options.rounds):
         for side, lm in sides.items():
-            seconds[side].append(timed(lm, upstream, told, samples, side))
-    ratios = [theirs / own for own, theirs in zip(seconds["semalign"], seconds["lm-eval"], strict=True)]
+            before = time.perf_counter(), time.process_time()
+            with contextlib.redirect_stderr(io.StringIO()):  # lm-eval's bars
+                samples[side] = score_upstream(lm, upstream, told)
+            wall[side].append(time.perf_counter() - before[0])
+            cpu[side].append(time.process_time() - before[1])
     return {
         "case": name,
-        "ratio": statistics.median(ratios),
-        "ratios": ratios,
+        "wall": compared(wall),
+        "cpu": compared(cpu),
         "rows": upstream.n_row,
         "few_shot": upstream.few_shot,
-        "seconds": {side: statistics.median(values) for side, values in seconds.items()},
         "agreement": agreement(samples["semalign"], samples["lm-eval"]),
         "batch_size": options.batch_size,
         "max_gen_toks": None if benchmark == "mmlu" else options.tokens,
@@ -107,11 +111,10 @@ def plain(model: LanguageModel, batch_size: int) -> LM:
     return hflm(pretrained=model.module, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
 
 
-def timed(lm: LM, upstream: Upstream, options: Options, samples: dict[str, Any], side: str) -> float:
-    with contextlib.redirect_stderr(io.StringIO()):  # lm-eval's bars
-        started = time.perf_counter()
-        samples[side] = score_upstream(lm, upstream, options)
-        return time.perf_counter() - started
+def compared(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    ratios = [theirs / own for own, theirs in zip(seconds["semalign"], seconds["lm-eval"], strict=True)]
+    medians = {side: statistics.median(values) for side, values in seconds.items()}
+    return {"ratio": statistics.median(ratios), "ratios": ratios, "seconds": medians}
 
 
 def agreement(own: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from tokenizers import AddedToken
 
 from semalign.evaluation.generation import Owed, StopTexts, generate
 from semalign.evaluation.texts import Continuation, Prompt
+from semalign.models import Drawn
 
 
 def ids(tokenizer, text: str) -> list[int]:
@@ -74,3 +75,27 @@ def _chain(module, logits: torch.Tensor):
         return output
 
     return forward
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_row_says_the_same_when_those_beside_it_end_and_leave(make_model, tokenizer, family, temperature):
+    window = {"num_key_value_heads": 2, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
+    model = make_model(family, **(window if family == "qwen2" else {}))
+    module = model.module.double().eval()
+    prompts = [Prompt(ids(tokenizer, f"Question {i}:" * (1 + i % 3) + " is"), "") for i in range(9)]
+    options: dict = {"max_new_tokens": 40, "ends": [tokenizer.eos_token_id], "pad": 0}
+    free = generate(module, prompts, Continuation(tokenizer), stops=[], **options)
+    options["stops"] = [text[row : row + 2] for row, text in enumerate(free) if row % 3 and text[row:]]
+    sizes_seen = []
+    hook = module.get_input_embeddings().register_forward_hook(lambda _m, given, _o: sizes_seen.append(len(given[0])))
+
+    def written(rows):
+        drawn = Drawn(temperature, rows) if temperature else None
+        return generate(module, [prompts[row] for row in rows], Continuation(tokenizer), drawn=drawn, **options)
+
+    together = written(range(9))
+    assert sizes_seen == sorted(sizes_seen, reverse=True)
+    assert len(set(sizes_seen)) > 2, "no row has left the batch"
+    hook.remove()
+    assert together == [written([row])[0] for row in range(9)]

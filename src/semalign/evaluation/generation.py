@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad as pad_to_right
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from semalign.evaluation.prefix import can_share
 from semalign.evaluation.texts import Continuation, Prompt
 from semalign.models import GREEDY, Drawn
 
@@ -26,27 +28,47 @@ def generate(
 ) -> list[str]:
     """The text after each prompt, up to its first stop text or end token; the same in any batch.
 
-    Greedy, unless `drawn` holds a stream of random numbers for each row.
+    Greedy, unless `drawn` holds a stream of random numbers for each row. Rows that have ended leave the batch.
     """
-    rows = [torch.tensor(prompt.tokens) for prompt in prompts]
-    ids = pad_sequence(rows, batch_first=True, padding_value=pad, padding_side="left")
-    ones = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
-    owed, n_prompt = [prompt.owed for prompt in prompts], ids.shape[1]
-    processors = [Owed(continuation, owed, n_prompt)] if any(owed) else []
-    processors += [drawn] if drawn else []
-    tokens = module.generate(  # pyright: ignore[reportCallIssue]
-        input_ids=ids.to(module.device),
-        attention_mask=ones.to(module.device),
-        max_new_tokens=max_new_tokens,
-        logits_processor=LogitsProcessorList(processors),
-        stopping_criteria=StoppingCriteriaList([StopTexts(continuation, stops, owed, n_prompt)] if stops else []),
-        eos_token_id=list(ends),
-        pad_token_id=pad,
-        **GREEDY,
+    tokens = [torch.tensor(prompt.tokens) for prompt in prompts]
+    ids = pad_sequence(tokens, batch_first=True, padding_value=pad, padding_side="left").to(module.device)
+    ones = pad_sequence([torch.ones_like(row) for row in tokens], batch_first=True, padding_side="left").to(
+        module.device
     )
-    written = [_until(row, ends) for row in tokens[:, n_prompt:].tolist()]
-    texts = continuation(written)
-    return [_before_stops(text[len(start) :], stops) for text, start in zip(texts, owed, strict=True)]
+    n_prompt, rows = ids.shape[1], list(range(len(prompts)))
+    written: list[list[int]] = [[] for _ in rows]
+    options: dict[str, Any] = {}
+    while rows:
+        owed = [prompts[row].owed for row in rows]
+        processors = [Owed(continuation, owed, n_prompt)] if any(owed) else []
+        ended = Ended(
+            StopTexts(continuation, stops, owed, n_prompt) if stops else None, ends, pauses=can_share(module.config)
+        )
+        output: Any = module.generate(  # pyright: ignore[reportCallIssue]
+            input_ids=ids,
+            attention_mask=ones,
+            max_new_tokens=n_prompt + max_new_tokens - ids.shape[1],
+            logits_processor=LogitsProcessorList(processors + ([drawn] if drawn else [])),
+            stopping_criteria=StoppingCriteriaList([ended]),
+            eos_token_id=list(ends),
+            pad_token_id=pad,
+            return_dict_in_generate=True,
+            **options,
+            **GREEDY,
+        )
+        n_new = output.sequences.shape[1] - ids.shape[1]
+        for place, row in enumerate(rows):
+            written[row] = output.sequences[place, n_prompt:].tolist()
+        left = [] if len(written[rows[0]]) == max_new_tokens else ended.left
+        ids, ones = output.sequences[left], pad_to_right(ones[left], (0, n_new), value=1)
+        rows = [rows[place] for place in left]
+        if rows:
+            output.past_key_values.batch_select_indices(torch.tensor(left, device=ids.device))
+            options["past_key_values"] = output.past_key_values
+            if drawn:
+                drawn.keep(left)
+    texts = continuation([_until(row, ends) for row in written])
+    return [_before_stops(text[len(prompt.owed) :], stops) for text, prompt in zip(texts, prompts, strict=True)]
 
 
 def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
@@ -55,6 +77,27 @@ def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
 
 def _before_stops(text: str, stops: Sequence[str]) -> str:
     return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+
+
+class Ended(StoppingCriteria):
+    """Which rows have ended, by an end token or a stop text; with `pauses`, a quarter of them ends the whole call."""
+
+    def __init__(self, stop_texts: "StopTexts | None", ends: Sequence[int], *, pauses: bool) -> None:
+        self.stop_texts, self.ends, self.pauses = stop_texts, ends, pauses
+        self.done: Tensor | None = None
+
+    def __call__(self, input_ids: Int[Tensor, "b pos"], scores: Any, **_: Any) -> Bool[Tensor, " b"]:
+        done = torch.isin(input_ids[:, -1], torch.tensor(self.ends, device=input_ids.device))
+        if self.stop_texts is not None:
+            done = done | self.stop_texts(input_ids, scores)
+        self.done = done if self.done is None else self.done | done
+        enough = self.pauses and 4 * int(self.done.sum()) >= len(self.done)
+        return torch.ones_like(self.done) if enough else self.done
+
+    @property
+    def left(self) -> list[int]:
+        """The rows that have not ended."""
+        return [] if self.done is None else (~self.done).nonzero()[:, 0].tolist()
 
 
 class Owed(LogitsProcessor):

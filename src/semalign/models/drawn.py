@@ -28,6 +28,10 @@ class Drawn(LogitsProcessor):
         waits = [torch.empty(scores.shape[1]).exponential_(generator=stream) for stream in self._streams]
         return scores.float() / self.temperature - torch.stack(waits).log().to(scores.device)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows of the batch alone."""
+        self._streams = [self._streams[row] for row in rows]
+
 
 def stream_seed(*parts: object) -> int:
     """A seed that depends on what is asked and nothing else."""

@@ -7,6 +7,7 @@ import torch
 from pair import PAD, STUDENT, TEACHER, adapted_step, make_context, make_examples, make_model, trainable
 
 from semalign.data import collate
+from semalign.data.tokens import TeacherExample
 from semalign.errors import UserError
 from semalign.losses.cross_entropy import CrossEntropy
 from semalign.losses.fisher import Fisher
@@ -14,6 +15,7 @@ from semalign.losses.geometry import Geometry
 from semalign.losses.jsd import JSD
 from semalign.losses.kl import ForwardKL
 from semalign.losses.mse import MSE
+from semalign.losses.uld import ULD
 from semalign.methods import teacher_cache
 from semalign.methods.cache_options import CacheOptions
 from semalign.methods.gkd import GKD
@@ -51,17 +53,28 @@ def single_context(**changes):
     return make_context(teacher=teacher, student=make_model(**STUDENT, dtype=torch.float32))
 
 
-def trained(method, folder, signals=lambda step: step.signals, *, dropout=0.1):
+def in_other_tokens(rows, *, first_id=4):
+    """Rows whose teacher reads one token more before each of them, and has no state for every third position."""
+    found = []
+    for row in rows:
+        theirs = dataclasses.replace(row, input_ids=[first_id, *row.input_ids], n_prompt=row.n_prompt + 1)
+        last = [-1 if i % 3 == 2 else i + 1 for i in range(len(row.input_ids))]
+        first = [-1 if i < 0 else i - 1 for i in last]
+        found.append(dataclasses.replace(row, teacher=TeacherExample(theirs, first, last)))
+    return found
+
+
+def trained(method, folder, signals=lambda step: step.signals, *, dropout=0.1, rows=None):
     """History and adapters of a training that follows what `signals` makes of its step."""
     _, _, step = adapted_step(method, single_context(), dropout=dropout)
     step.signals = signals(step)
-    history = train(step, make_examples(7), OPTIONS, pad_id=PAD, seed=1, folder=folder)
+    history = train(step, rows or make_examples(7), OPTIONS, pad_id=PAD, seed=1, folder=folder)
     return history, {name: p.detach().clone() for name, p in trainable(step).items()}
 
 
-def filled(step, folder, *, n=7, **options):
+def filled(step, folder, *, n=7, rows=None, **options):
     cache = TeacherCache.of(step, CacheOptions(**options), folder)
-    cache.fill(make_examples(n))
+    cache.fill(rows or make_examples(n))
     return cache
 
 
@@ -124,6 +137,7 @@ def test_losses_that_look_at_more_than_is_kept_are_refused(tmp_path):
         ((ForwardKL(),), "at all tokens"),
         ((ForwardKL(top_k=4), JSD(top_k=9)), "at 9"),
         ((Fisher(),), "at all tokens"),
+        ((ULD(),), "at all tokens"),
     ):
         step = LogitKD(outputs=outputs).step(single_context(), LogitKD().plan(single_context()))
         with pytest.raises(UserError, match=rf"^cache: 'top_k' keeps the teacher's 8 likeliest .* looks {words};"):
@@ -192,6 +206,26 @@ def test_rows_go_by_their_content(tmp_path):
     moved = dataclasses.replace(rows[3], n_prompt=rows[3].n_prompt - 1)
     longer = dataclasses.replace(rows[4], input_ids=[*rows[4].input_ids, 5])
     assert cache.missing([moved, longer, moved]) == [moved, longer]
+
+
+def test_a_teacher_with_other_tokens_is_cached_as_it_reads_them(tmp_path):
+    rows = in_other_tokens(make_examples(7))
+    method = SemAlign(pairing=Depth(), outputs=(ForwardKL(), ULD()), positions="all")
+    caches = []
+
+    def cached(step):
+        caches.append(filled(step, tmp_path / "cache", rows=rows, states="float32"))
+        return caches[0]
+
+    alone, adapters = trained(method, tmp_path / "a", lambda step: RowTeacher(step.signals), rows=rows)
+    history, again = trained(method, tmp_path / "b", cached, rows=rows)
+    beside, _ = trained(method, tmp_path / "c", rows=rows)
+    assert losses(history) == losses(alone)
+    assert all(torch.equal(adapters[name], again[name]) for name in adapters)
+    assert losses(history) == pytest.approx(losses(beside), rel=1e-4)
+    assert caches[0].missing(rows) == []
+    others = (in_other_tokens(make_examples(7), first_id=5), make_examples(7))
+    assert [len(caches[0].missing(other)) for other in others] == [7, 7]
 
 
 def test_a_row_that_is_not_there_is_named(tmp_path):

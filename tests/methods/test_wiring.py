@@ -123,6 +123,20 @@ def test_unload_gives_the_exact_student_back(method, tmp_path):
     assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
 
 
+@pytest.mark.parametrize("method", [SFT(layers=(1,)), SFT(layers=(2,)), SemAlign(pairing=Manual(pairs=((1, 3),)))])
+def test_the_backward_pass_stops_at_the_lowest_trained_layer(method):
+    context = make_context()
+    _, plan, step = adapted_step(method, context)
+    in_graph = {}
+    for layer, block in enumerate(context.student.blocks):
+        block.register_forward_hook(
+            lambda _module, _inputs, output, layer=layer: in_graph.update({layer: output.requires_grad})
+        )
+    batch = collate(make_examples(3), PAD)
+    step(batch, step.units(batch))
+    assert in_graph == {layer: layer >= min(plan.layers) for layer in range(STUDENT["n_layer"])}
+
+
 def test_version_one_trains_the_paired_layer_only():
     context = make_context()
     plan = SemAlign().plan(context)

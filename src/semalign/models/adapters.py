@@ -72,7 +72,7 @@ def merge(peft_model: PeftModel) -> PreTrainedModel:
 
 
 def unload(peft_model: PeftModel) -> PreTrainedModel:
-    """Take the adapters off again, in place: the base with its weights bit-identical, all parameters trainable."""
+    """Take the adapters off again, in place: the base with its weights bit-identical, all frozen."""
     return _forget_adapters(peft_model.unload())
 
 
@@ -88,5 +88,5 @@ def lora_targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
 
 
 def _forget_adapters(module: PreTrainedModel) -> PreTrainedModel:
-    module.requires_grad_(True)
+    module.requires_grad_(False)
     return module

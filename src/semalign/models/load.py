@@ -32,7 +32,7 @@ def load(
     device: str | torch.device = "cpu",
     trust_remote_code: bool = False,
 ) -> LanguageModel:
-    """The model `name` in evaluation mode: a folder, a hub id, "embedded:teacher" or "embedded:student".
+    """The model `name` in evaluation mode, its weights frozen: a folder, a hub id, or "embedded:teacher" or ":student".
 
     Only safetensors are read. `dtype` "auto" keeps the dtype of the files. HF_HUB_OFFLINE is respected.
     """
@@ -48,7 +48,7 @@ def load(
         module = _module(name, source, dtype, options)
     check_weights(name, module)
     check_tokenizer(name, module, tokenizer)
-    module = module.to(device).eval()  # pyright: ignore[reportArgumentType]
+    module = module.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
     return assemble(name, module, tokenizer)
 
 

@@ -142,6 +142,15 @@ class Run(Part):
             refuse_cache(self.cache, self.methods)
         return self
 
+    @model_validator(mode="after")
+    def _can_checkpoint(self) -> "Run":
+        if self.training.gradient_checkpointing and not any(method.checkpoints for method in self.methods.values()):
+            raise UserError(
+                f"training.gradient_checkpointing: has no effect on any of the methods ({', '.join(self.methods)}); "
+                "leave it out"
+            )
+        return self
+
     @property
     def cache_folder(self) -> Path | None:
         """The folder of the teacher cache that runs share, made absolute; None where the run has its own."""

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..artifacts import read_json, read_tensors, whole_folder, write_json, write_tensors
 from ..basis import SemanticMap
 from ..data import Batch, Example
-from ..models import LanguageModel, SharedTokens, lora
+from ..models import LanguageModel, SharedTokens, lora, recomputing
 from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
@@ -132,6 +133,8 @@ class Method(Strategy, abc.ABC, kind="method"):
     """Whether all it asks of the teacher while it trains is what an `OnlineTeacher` says of the training rows."""
     one_tokenizer: ClassVar[bool] = False
     """Whether teacher and student must write text with the same tokens."""
+    checkpoints: ClassVar[bool] = False
+    """Whether `gradient_checkpointing` has an effect on its training."""
     learned_map: ClassVar[bool] = False
     """Whether student and teacher states meet through a map that is trained with the student."""
 
@@ -166,6 +169,8 @@ class Method(Strategy, abc.ABC, kind="method"):
 class LoopMethod(Method, abc.ABC):
     """A method that is a loss: trained by the loop that all of them share, on one budget."""
 
+    checkpoints = True
+
     @abc.abstractmethod
     def step(self, context: MethodContext, plan: Plan) -> Step:
         """The module whose forward returns the loss; the student in `context` already carries its adapters."""
@@ -174,16 +179,17 @@ class LoopMethod(Method, abc.ABC):
         step = self.step(context, plan)
         if given.signals is not None:
             step.signals = given.signals
-        history = train(
-            step,
-            given.rows["train"],
-            given.options,
-            pad_id=given.pad_id,
-            seed=context.seed,
-            folder=given.folder,
-            advance=given.advance,
-            probe=given.probe,
-        )
+        with recomputing(context.student) if given.options.gradient_checkpointing else nullcontext():
+            history = train(
+                step,
+                given.rows["train"],
+                given.options,
+                pad_id=given.pad_id,
+                seed=context.seed,
+                folder=given.folder,
+                advance=given.advance,
+                probe=given.probe,
+            )
         if plan.start:
             fold(context.student, adapter)
         return history

@@ -14,6 +14,7 @@ from .listen import FINAL, Point, Site, check_layer_site, listen, silence
 from .load import load
 from .partial import states_of
 from .reading import reading
+from .recompute import recomputing
 from .save import save_plain
 from .shrink import shrink
 from .vocabulary import Agreement, SharedTokens, shared_tokens, tokenizers_agree
@@ -39,6 +40,7 @@ __all__ = [
     "lora_targets",
     "merge",
     "reading",
+    "recomputing",
     "save_adapter",
     "save_plain",
     "shared_tokens",

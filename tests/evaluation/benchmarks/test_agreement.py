@@ -9,7 +9,7 @@ from made_files import write_files
 from real import FOLDER, SMOLLM2
 
 from semalign.evaluation import likelihood
-from semalign.evaluation.benchmarks import Options, evaluate_benchmarks
+from semalign.evaluation.benchmarks import Options, evaluate_benchmarks, upstream
 from semalign.evaluation.benchmarks.code_eval import judged_in
 from semalign.evaluation.benchmarks.upstream import load_upstream, score_upstream, summarise_upstream
 from semalign.evaluation.harness import quiet
@@ -31,8 +31,8 @@ def plain_score(model, options):
             backend="causal",
             batch_size=options.batch_size,
         )
-        upstream = load_upstream(task, options)
-        return summarise_upstream(upstream, score_upstream(lm, upstream, options), options, seconds=0.0)
+        loaded = load_upstream(task, options)
+        return summarise_upstream(loaded, score_upstream(lm, loaded, options), options, seconds=0.0)
 
 
 def assert_agree(own, plain, abs_nats):
@@ -69,9 +69,24 @@ def test_answers_and_scores_are_those_of_plain_lm_eval(task, shots, limit, made,
     assert len({sample["generation"] for sample in own.samples}) > 1, "the same to every prompt shows nothing"
 
 
+@pytest.fixture
+def short_answers(monkeypatch):
+    """lm-eval's HumanEval lets a model write 1,024 tokens: minutes on a CPU."""
+
+    def load_short(*arguments, **options):
+        config = load_yaml(*arguments, **options)
+        if "generation_kwargs" in config:
+            config["generation_kwargs"] = {**config["generation_kwargs"], "max_gen_toks": 48}
+        return config
+
+    load_yaml = upstream.load_yaml
+    monkeypatch.setattr(upstream, "load_yaml", load_short)
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @needs_sandbox
+@pytest.mark.usefixtures("short_answers")
 @pytest.mark.parametrize(("task", "limit"), [("mmlu", 8), ("gsm8k", 2), ("humaneval", 2), ("mbpp", 2)])
 def test_a_real_model_answers_and_scores_as_in_plain_lm_eval(task, limit, data, tmp_path):
     if not (FOLDER / SMOLLM2).is_dir():

@@ -8,11 +8,11 @@ from semalign.evaluation.benchmarks.score import BenchmarkScore
 
 
 def score_table(scores: Iterable[BenchmarkScore]) -> Table:
-    """One line a benchmark: score, standard error, interval, and which rows were asked how."""
+    """One line a benchmark: score, standard error, interval, and how many rows were asked how."""
     table = Table(box=None, pad_edge=False)
     for column in ("benchmark", "metric", "score", "± s.e.", "95 % interval", "examples", "rows"):
         justify = "right" if column in ("score", "± s.e.", "examples") else "left"
-        table.add_column(column, justify=justify, no_wrap=column != "rows")
+        table.add_column(column, justify=justify, no_wrap=True)
     for score in scores:
         table.add_row(
             score.task,
@@ -21,6 +21,6 @@ def score_table(scores: Iterable[BenchmarkScore]) -> Table:
             f"{score.standard_error:.4f}",
             f"{score.low:.4f} to {score.high:.4f}",
             str(score.few_shot),
-            str(score.settings["sampling"]),
+            score.settings["sampling"].partition(" rows")[0],
         )
     return table

@@ -52,6 +52,25 @@ def run(config: Config, out: Out = None, overrides: Set = None, plain: Plain = F
 
 
 @app.command()
+def doctor(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+    overrides: Set = None,
+) -> None:
+    """Examine a configuration before anything is trained; exit code 1 with warnings, 2 with errors. Writes nothing."""
+    from .doctor import examine
+
+    diagnosis = examine(config, overrides or ())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(diagnosis.plain(), indent=2, ensure_ascii=False))
+    else:
+        _print(*diagnosis.tables())
+    raise typer.Exit(diagnosis.exit_code)
+
+
+@app.command()
 def report(run_folder: RunPath) -> None:
     """Write the report of a finished run again and show its table."""
     from .report import write_report

@@ -1,0 +1,82 @@
+"""`semalign doctor`: everything that can be known of a run before it is trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ..config import Run
+from ..report.units import memory, seconds
+from .advantage import examine_advantage
+from .finding import SEVERITIES, Finding, exit_code
+from .forecast import Forecast, forecast_evaluation, forecast_method
+from .machine import examine_extras, examine_size
+from .rows import examine_rows, micro_of
+from .subject import Subject
+from .terms import examine_terms
+from .trial import tried
+from .vocabularies import examine_tokenizers
+
+COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found, and what each stage will take."""
+
+    name: str
+    findings: list[Finding]
+    forecasts: list[Forecast]
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(self.findings)
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "exit_code": self.exit_code,
+            "findings": [finding.plain() for finding in self.findings],
+            "stages": [forecast.plain() for forecast in self.forecasts],
+        }
+
+    def tables(self) -> list[Table]:
+        """The worst first."""
+        found = Table(title=f"{self.name}: what was found", title_justify="left")
+        for column in ("", "where", "what", "what to do"):
+            found.add_column(column, overflow="fold")
+        for finding in sorted(self.findings, key=lambda one: -SEVERITIES.index(one.severity)):
+            severity = f"[{COLOURS[finding.severity]}]{finding.severity}[/]"
+            found.add_row(severity, *map(escape, (finding.where, finding.what, finding.what_to_do)))
+        stages = Table(title="what the stages will take", title_justify="left")
+        for column in ("stage", "time", "peak memory"):
+            stages.add_column(column, justify="left" if column == "stage" else "right")
+        for forecast in self.forecasts:
+            stages.add_row(escape(forecast.stage), seconds(forecast.seconds), memory(forecast.peak_bytes))
+        return [found, stages] if self.forecasts else [found]
+
+
+def examine(config: Path, overrides: Sequence[str] = ()) -> Diagnosis:
+    """Load, measure, and try each method on a few micro-batches; nothing is written and nothing trained.
+
+    Raises UserError where the run itself would not start. Costs what planning costs, and some passes over few rows.
+    """
+    run = Run.read(config, overrides)
+    subject = Subject.load(run)
+    findings = [*examine_tokenizers(subject), *examine_rows(subject), *examine_advantage(subject)]
+    findings += examine_extras(subject)
+    if exit_code(findings) == 2:  # there is nothing to try
+        return Diagnosis(run.name, findings, [])
+    student = forecast_evaluation(subject, "student", subject.student)
+    forecasts = [student, forecast_evaluation(subject, "teacher", subject.teacher)]
+    micro, trials = micro_of(subject), []
+    for name, method in run.methods.items():
+        trial = tried(name, method, subject.context, micro, run.training)
+        trials.append(trial)
+        findings += examine_terms(trial)
+        forecasts += forecast_method(subject, trial, micro)
+        forecasts.append(Forecast(f"evaluate {name}", student.seconds, student.peak_bytes))
+    return Diagnosis(run.name, [*findings, *examine_size(subject, forecasts, trials)], forecasts)

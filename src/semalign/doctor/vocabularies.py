@@ -1,0 +1,116 @@
+"""Do teacher and student write text alike: tokens, numbers, chat templates, special tokens."""
+
+from collections.abc import Iterator
+
+from transformers import PreTrainedTokenizerBase
+
+from ..data import end_token
+from ..errors import UserError
+from ..models import tokenizers_agree
+from ..two_tokenizers import FEW, TwoTokenizers, compare_tokenizers
+from .finding import Finding
+from .subject import Subject
+
+
+def examine_tokenizers(subject: Subject) -> Iterator[Finding]:
+    """Coverage is measured on the rows that are trained on or looked at."""
+    yield from _tokens(subject)
+    yield from _templates(subject)
+    yield from _specials(subject)
+
+
+def _tokens(subject: Subject) -> Iterator[Finding]:
+    teacher, student = subject.teacher, subject.student
+    agreement = tokenizers_agree(teacher, student)
+    if agreement.agree:
+        sizes = f"{agreement.n_shared} tokens shared, of the teacher's {agreement.n_teacher} and the student's"
+        yield Finding("ok", f"one tokenizer: {sizes} {agreement.n_student}", "teacher, student")
+        return
+    try:
+        found = compare_tokenizers(subject.rows, teacher, student, subject.tokens)
+    except UserError as error:
+        yield Finding("error", str(error), "teacher, student", "choose a pair whose tokens end at the same places")
+        return
+    assert found is not None, "tokens were matched because the tokenizers differ"
+    yield Finding(
+        "note",
+        f"two tokenizers ({found.difference}); {found.n_shared} tokens stand for the same text, of the teacher's "
+        f"{found.n_teacher} and the student's {found.n_student}",
+        "teacher, student",
+        "nothing, where the shares below are high; a pair with one tokenizer loses no position",
+    )
+    yield from _coverage(found)
+
+
+def _coverage(found: TwoTokenizers) -> Iterator[Finding]:
+    for task, positions in found.positions.items():
+        tokens = found.answer_tokens[task]
+        low = min(positions, tokens) < FEW
+        yield Finding(
+            "warning" if low else "ok",
+            f"the teacher can be followed at {positions:.1%} of the answer's positions; {tokens:.1%} of the answer's "
+            "tokens are tokens of the teacher's too",
+            task,
+            "expect less from the teacher's outputs on this task; losses on states need positions only" if low else "",
+        )
+    teacher, student, both = (found.numerals[side] for side in ("teacher", "student", "both"))
+    if not teacher == student == both:
+        yield Finding(
+            "note",
+            "numbers are cut differently: single tokens of one, two and three digits are "
+            f"{', '.join(map(str, teacher))} for the teacher and {', '.join(map(str, student))} for the student",
+            "teacher, student",
+            "watch tasks with arithmetic: states inside a number cannot be followed",
+        )
+
+
+def _templates(subject: Subject) -> Iterator[Finding]:
+    template = subject.config.data.template
+    sides = {"teacher": subject.teacher.tokenizer, "student": subject.student.tokenizer}
+    missing = [side for side, tokenizer in sides.items() if not tokenizer.chat_template]
+    if template == "plain":
+        if not missing:
+            yield Finding(
+                "note",
+                "both models have a chat template, but rows are written plainly",
+                "data.template",
+                "use 'template: chat' for models that were tuned to chat",
+            )
+        return
+    teacher, student = (tokenizer.chat_template for tokenizer in sides.values())
+    if teacher == student:
+        yield Finding("ok", "one chat template for both models", "data.template")
+    else:
+        yield Finding(
+            "note",
+            "the chat templates differ; each model reads rows in its own",
+            "data.template",
+            "nothing where the tokenizers differ too; otherwise copy one chat template to both folders",
+        )
+
+
+def _specials(subject: Subject) -> Iterator[Finding]:
+    template = subject.config.data.template
+    teacher, student = (model.tokenizer for model in (subject.teacher, subject.student))
+    ends = [_text(tokenizer, end_token(tokenizer, template)) for tokenizer in (teacher, student)]
+    if ends[0] == ends[1]:
+        yield Finding("ok", f"answers end with {ends[0]!r} for both models", "teacher, student")
+    else:
+        yield Finding(
+            "note",
+            f"answers end with {ends[0]!r} for the teacher and {ends[1]!r} for the student; the two are matched",
+            "teacher, student",
+            "nothing, unless one of them is not what the model was tuned to end with",
+        )
+    for side, tokenizer in (("teacher", teacher), ("student", student)):
+        if tokenizer.pad_token_id is None:
+            yield Finding(
+                "note",
+                "the tokenizer names no padding token; the end token fills short rows, and is not read there",
+                side,
+                "nothing; set pad_token in tokenizer_config.json for other tools",
+            )
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    return str(tokenizer.convert_ids_to_tokens(token))

@@ -77,8 +77,10 @@ def blocks(w: torch.Tensor) -> float:
 
 
 def whole(w: torch.Tensor) -> torch.Tensor:
-    made = basis(w)
-    return torch.cat([made.rows(rows) for rows in row_blocks(len(w))])
+    made, rows_of = basis(w), torch.empty(w.shape, dtype=torch.float64)
+    for rows in row_blocks(len(w)):
+        rows_of[rows] = made.rows(rows)
+    return rows_of
 
 
 def pinv(w: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -23,7 +23,7 @@ from semalign.losses.geometry import Geometry
 from semalign.losses.kl import ForwardKL
 from semalign.methods import MethodContext
 from semalign.methods.semalign import SemAlign
-from semalign.models import assemble, load, lora, unload
+from semalign.models import SharedTokens, assemble, load, lora, unload
 from semalign.pairing.depth import Depth
 from semalign.schedules.frontier import Frontier
 from semalign.training import TrainingOptions, train
@@ -64,7 +64,7 @@ def seconds(options: argparse.Namespace, outputs: tuple, cache: bool) -> float:
     context = MethodContext(
         teacher=teacher,
         student=student,
-        tokens=torch.arange(1024),
+        tokens=SharedTokens.of_one(torch.arange(1024)),
         extract=list(batches(examples[:4], 4, 0)),
         calibration=(),
         seed=0,

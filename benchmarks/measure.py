@@ -39,9 +39,13 @@ def peak_bytes(make: Callable[..., Callable[[], Any]], *arguments: Any) -> int:
     child = multiprocessing.get_context("spawn").Process(target=_in_child, args=(there, make, arguments))
     child.start()
     there.close()
-    found = here.recv()
-    child.join()
-    return found
+    try:
+        return here.recv()
+    except EOFError:
+        child.join()
+        raise SystemExit(f"a process whose memory was measured ended with {child.exitcode}") from None
+    finally:
+        child.join()
 
 
 def _in_child(pipe: Any, make: Callable[..., Callable[[], Any]], arguments: tuple) -> None:

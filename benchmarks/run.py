@@ -118,8 +118,10 @@ def _now() -> str:
 SCRIPTS: dict[str, tuple[Callable[[], Said], Callable[[Said], dict[str, Any]]]] = {
     "help": (help_seconds, lambda said: {"values": {"help_cpu_s": said[0]["least"]}}),
     "step": (script("step", "--rounds", "3"), _step),
-    "losses": (script("losses", "--rounds", "3"), _losses),
+    "losses": (script("losses", "--vocabulary", "49152"), _losses),
+    "losses-large": (script("losses", "--vocabulary", "151936"), _losses),
     "basis": (script("basis"), _basis),
+    "padding": (script("padding"), lambda said: {"ratios": {"padded_epoch": said[0]["epoch"]["ratio"]}}),
     "frontier": (
         script("frontier", "--rounds", "3"),
         lambda said: {"ratios": {"frontier_cached_vs_naive": max(line["ratio"] for line in said)}},

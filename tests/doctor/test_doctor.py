@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import yaml
-from tiny_run import config_of, write_rows
+from tiny_run import config_of
 
 from semalign.config import Run
 from semalign.costs import Cost

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 # Least logits a chunk, 32 MiB of float32: blocks of that size glibc gives back at once, smaller ones it keeps in
 # pieces, which can treble the peak; larger ones are no faster.
 LOGITS_AT_ONCE = 2**23
-ROWS_AT_ONCE = 128  # least rows a chunk: with fewer, reading the head from memory takes longer than multiplying by it
+ROWS_AT_ONCE = 192  # least rows a chunk: with fewer, reading the head from memory takes longer than multiplying by it
 
 Part = Callable[[Float[Tensor, "rows d"], slice], tuple[Float[Tensor, ""], Float[Tensor, " k"]]]
 """States of some rows, and which rows they are: what is differentiated, and what is reported beside it."""

@@ -42,7 +42,7 @@ class TrainingOptions(BaseModel):
     `micro_batch_size` rows, and their gradients are accumulated exactly. None: in parts of that size."""
     gradient_checkpointing: bool = False
     """Run the student's blocks again in the backward pass, where they would keep their activations for it: about a
-    third more time a step for much less memory, and the same numbers."""
+    forward of the blocks more a step for much less memory, and the same numbers."""
     learning_rate: PositiveFloat = 3e-4
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps with a rising learning rate; a cosine falls to 0 after it."""

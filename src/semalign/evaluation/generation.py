@@ -1,5 +1,6 @@
 """Generation of a batch of prompts: each row begins with what it owes and ends at its own first stop text."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,18 +45,21 @@ def generate(
         ended = Ended(
             StopTexts(continuation, stops, owed, n_prompt) if stops else None, ends, pauses=can_share(module.config)
         )
-        output: Any = module.generate(  # pyright: ignore[reportCallIssue]
-            input_ids=ids,
-            attention_mask=ones,
-            max_new_tokens=n_prompt + max_new_tokens - ids.shape[1],
-            logits_processor=LogitsProcessorList(processors + ([drawn] if drawn else [])),
-            stopping_criteria=StoppingCriteriaList([ended]),
-            eos_token_id=list(ends),
-            pad_token_id=pad,
-            return_dict_in_generate=True,
-            **options,
-            **GREEDY,
-        )
+        with warnings.catch_warnings():
+            # transformers 5.23 renames the argument, earlier ones know no other
+            warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
+            output: Any = module.generate(  # pyright: ignore[reportCallIssue]
+                input_ids=ids,
+                attention_mask=ones,
+                max_new_tokens=n_prompt + max_new_tokens - ids.shape[1],
+                logits_processor=LogitsProcessorList(processors + ([drawn] if drawn else [])),
+                stopping_criteria=StoppingCriteriaList([ended]),
+                eos_token_id=list(ends),
+                pad_token_id=pad,
+                return_dict_in_generate=True,
+                **options,
+                **GREEDY,
+            )
         n_new = output.sequences.shape[1] - ids.shape[1]
         for place, row in enumerate(rows):
             written[row] = output.sequences[place, n_prompt:].tolist()

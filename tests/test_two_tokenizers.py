@@ -1,5 +1,6 @@
 """A run whose teacher writes text with other tokens: aligned, told, or refused before anything is written."""
 
+import copy
 import json
 
 import pytest
@@ -29,7 +30,7 @@ def byte_level(n_token, texts):
 @pytest.fixture
 def world(tmp_path):
     folder = write_world(tmp_path)
-    write_model(folder / "other", n_layer=5, width=24, seed=1, tokenizer=trained("sentencepiece_llama"))
+    write_model(folder / "other", n_layer=5, width=24, seed=1, tokenizer=copy.deepcopy(trained("sentencepiece_llama")))
     return folder
 
 

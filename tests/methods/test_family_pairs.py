@@ -1,5 +1,6 @@
 """Any two models: families, tokenizers, depths, widths, heads and norms that differ, from rows to a trained student."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -84,7 +85,7 @@ METHODS = {
 def pair_of(sides, schemes):
     models = []
     for (family, sizes), scheme in zip(sides, schemes, strict=True):
-        tokenizer = trained(scheme)
+        tokenizer = copy.deepcopy(trained(scheme))
         models.append(
             replace(tiny(family, n_row=len(tokenizer) + 5, dtype=torch.float32, **sizes), tokenizer=tokenizer)
         )

@@ -31,7 +31,9 @@ class Likelihood:
         base = module.get_base_model() if hasattr(module, "get_base_model") else module  # pyright: ignore
         accepted = inspect.signature(base.forward).parameters
         self._keeps = "logits_to_keep" in accepted
-        self._shares = share and "past_key_values" in accepted and can_share(base.config)
+        # transformers 5.24 calls it `cache`, earlier ones know the other name alone
+        self._cache = next((name for name in ("cache", "past_key_values") if name in accepted), "")
+        self._shares = share and bool(self._cache) and can_share(base.config)
         self._scores = LOGITS // module.get_output_embeddings().weight.shape[0]  # pyright: ignore
 
     def __call__(
@@ -61,7 +63,7 @@ class Likelihood:
     def _read(self, prefix: Tokens) -> DynamicCache:
         ids = torch.tensor([prefix], device=self.module.device)
         cache = DynamicCache(config=self.module.config)
-        self.module(ids, past_key_values=cache, use_cache=True, **({"logits_to_keep": 1} if self._keeps else {}))
+        self.module(ids, use_cache=True, **{self._cache: cache}, **({"logits_to_keep": 1} if self._keeps else {}))
         return shared(cache)
 
     @torch.no_grad()
@@ -71,7 +73,7 @@ class Likelihood:
         """Float32 logits from position `first` on; padding on the right is after every token that is read."""
         rows = [torch.tensor(s) for s in sequences]
         ids = pad_sequence(rows, batch_first=True, padding_value=self.pad).to(self.module.device)
-        options = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
+        options = {"use_cache": False} if cache is None else {"use_cache": True, self._cache: cache}
         if self._keeps:
             kept = torch.arange(first, ids.shape[1], device=ids.device)
             return self.module(ids, logits_to_keep=kept, **options).logits.float()

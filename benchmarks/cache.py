@@ -17,19 +17,18 @@ from typing import Any
 
 import torch
 from measure import alternated, cpu_seconds
-from transformers import LlamaConfig, LlamaForCausalLM
+from random_model import random_llama
 
 from semalign import __version__
 from semalign.costs import Ledger
 from semalign.data import Example, batches
-from semalign.embedded import student_folder
 from semalign.losses.kl import ForwardKL
 from semalign.methods import MethodContext, Plan
 from semalign.methods.cache_options import CacheOptions
 from semalign.methods.semalign import SemAlign
 from semalign.methods.step import Step
 from semalign.methods.teacher_cache import TeacherCache
-from semalign.models import LanguageModel, SharedTokens, assemble, load, lora
+from semalign.models import SharedTokens, lora
 from semalign.models.released import released
 from semalign.pairing.depth import Depth
 from semalign.pairing.manual import Manual
@@ -38,6 +37,7 @@ from semalign.training import TrainingOptions, train
 STUDENT = {"n_layer": 6, "width": 256}
 TEACHER = {"n_layer": 11, "width": 384}
 N_TOKEN, N_POS, N_PROMPT = 4096, 96, 32
+SIZES = {"n_token": N_TOKEN, "n_pos": N_POS}
 EPOCHS = 3  # so that gradient norms are measured once in 24 steps, as in a run
 CASES = {
     "one pair, in the upper half": SemAlign(pairing=Manual(pairs=((3, 6),))),
@@ -91,7 +91,7 @@ def measured(folder: Path, case: str, n_row: int, rounds: int) -> dict[str, Any]
 
 
 def start(case: str, n_row: int) -> tuple[MethodContext, Plan, list[Example]]:
-    student, teacher = model(**STUDENT), model(**TEACHER)
+    student, teacher = (random_llama(**size, **SIZES) for size in (STUDENT, TEACHER))
     rows = examples(n_row)
     context = MethodContext(
         teacher=teacher,
@@ -127,7 +127,7 @@ def _peak(pipe: Any, folder: Path, case: str, n_row: int, by: str) -> None:
     context, plan, rows = start(case, n_row)
     step, signals = CASES[case].step(context, plan), None
     lora(context.student, plan.layers, seed=0)
-    ledger, again = Ledger(), partial(model, **TEACHER)
+    ledger, again = Ledger(), partial(random_llama, **TEACHER, **SIZES)
     if by == "online":
         with ledger.stage("train"):
             epochs(step, None, rows)
@@ -136,19 +136,6 @@ def _peak(pipe: Any, folder: Path, case: str, n_row: int, by: str) -> None:
         with released(context.teacher, again), ledger.stage("train"):
             epochs(step, signals, rows)
     pipe.send(ledger.costs[0].peak_bytes)
-
-
-def model(n_layer: int, width: int) -> LanguageModel:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=N_TOKEN,
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=n_layer,
-        num_attention_heads=4,
-        max_position_embeddings=N_POS,
-    )
-    return assemble("random", LlamaForCausalLM(config).eval(), load(str(student_folder())).tokenizer)
 
 
 def examples(n_row: int) -> list[Example]:

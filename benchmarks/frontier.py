@@ -14,16 +14,15 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from random_model import random_llama
 
 from semalign import __version__
 from semalign.data import Example, batches
-from semalign.embedded import student_folder
 from semalign.losses.geometry import Geometry
 from semalign.losses.kl import ForwardKL
 from semalign.methods import MethodContext
 from semalign.methods.semalign import SemAlign
-from semalign.models import SharedTokens, assemble, load, lora, unload
+from semalign.models import SharedTokens, lora, unload
 from semalign.pairing.depth import Depth
 from semalign.schedules.frontier import Frontier
 from semalign.training import TrainingOptions, train
@@ -59,7 +58,9 @@ def main() -> int:
 
 def seconds(options: argparse.Namespace, outputs: tuple, cache: bool) -> float:
     """One training, the models' making not counted."""
-    student, teacher = (model(options.layers, options.width, seed) for seed in (0, 1))
+    student, teacher = (
+        random_llama(options.layers, options.width, n_token=1024, n_pos=N_POS, seed=seed) for seed in (0, 1)
+    )
     examples = rows()
     context = MethodContext(
         teacher=teacher,
@@ -81,19 +82,6 @@ def seconds(options: argparse.Namespace, outputs: tuple, cache: bool) -> float:
         took = time.perf_counter() - started
     unload(adapter)
     return took
-
-
-def model(n_layer: int, width: int, seed: int):
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=1024,
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=n_layer,
-        num_attention_heads=4,
-        max_position_embeddings=N_POS,
-    )
-    return assemble("random", LlamaForCausalLM(config).eval(), load(str(student_folder())).tokenizer)
 
 
 def rows() -> list[Example]:

@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 from measure import alternated, peak_bytes
+from random_model import random_llama
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax
 
-from cache import N_TOKEN, STUDENT, TEACHER, examples, model
+from cache import N_TOKEN, SIZES, STUDENT, TEACHER, examples
 from semalign.data import Example, batches, collate
 from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
@@ -73,8 +74,8 @@ def measured(n_row: int, rounds: int) -> dict[str, Any]:
 
 def context_of(rows: Sequence[Example]) -> MethodContext:
     return MethodContext(
-        teacher=model(**TEACHER),
-        student=model(**STUDENT),
+        teacher=random_llama(**TEACHER, **SIZES),
+        student=random_llama(**STUDENT, **SIZES),
         tokens=SharedTokens.of_one(torch.arange(N_TOKEN)),
         extract=list(batches(rows[:4], 4, 0)),
         calibration=(),

@@ -75,13 +75,8 @@ def _facts(cache: TeacherCache, path: Path, examples: Sequence[Example]) -> dict
             "bytes": cache.n_bytes(examples),
             "rows": len(examples),
             "rows_found": len(examples) - len(missing),
-            "teacher_tokens": sum(len(_as_read(row).input_ids) for row in missing),
+            "teacher_tokens": sum(len(row.of_teacher.input_ids) for row in missing),
             "depends_on": cache.described,
         }
         write_json(path, facts)
     return read_json(path)
-
-
-def _as_read(row: Example) -> Example:
-    """A row in the teacher's tokens."""
-    return row if row.teacher is None else row.teacher.example

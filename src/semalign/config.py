@@ -14,7 +14,7 @@ from .evaluation.benchmarks import BenchmarksConfig, Options
 from .methods import Method
 from .methods.cache_options import CacheOptions, refuse_cache
 from .paths import expand
-from .settings import Part, read_values, validated
+from .settings import Part, read_values, validated, without_unchanged
 from .strategy import build
 from .training import TrainingOptions
 
@@ -81,14 +81,7 @@ class DataConfig(Part):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Without the overlap's settings where they are not changed: runs that were begun before there were any
-        go on."""
-        unchanged = {
-            name
-            for name in ("overlap", "overlap_words")
-            if getattr(self, name) == type(self).model_fields[name].default
-        }
-        return {name: value for name, value in plain(self).items() if name not in unchanged}
+        return without_unchanged(self, plain(self), ("overlap", "overlap_words"))
 
     @model_validator(mode="after")
     def _different_names(self) -> "DataConfig":

@@ -31,12 +31,11 @@ from .models import (
     unload,
 )
 from .prepare import (
-    calibration_batches,
     check_benchmarks,
     check_models,
-    extract_batches,
     input_keys,
     load_model,
+    method_context,
     pick_device,
     refuse_empty,
     tokens_of,
@@ -98,8 +97,8 @@ def run(
     rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)
     tokenizers = compare_tokenizers(rows, teacher, student, tokens)
-    known = [*overlap.warnings, *(tokenizers.warnings if tokenizers else [])]
-    for warning in known[len(overlap.warnings) :]:
+    uncovered = tokenizers.warnings if tokenizers else []
+    for warning in uncovered:
         reporter.warn(warning)
     folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
     folder.check_inputs(input_keys(rows, student, teacher))
@@ -111,17 +110,9 @@ def run(
     started = time.time()
     try:
         work = Work(config, rows, folder, reporter, pages)
-        warnings = [*known, *_before(work, student, teacher)]
+        warnings = [*overlap.warnings, *uncovered, *_before(work, student, teacher)]
         adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
-        context = MethodContext(
-            teacher=teacher,
-            student=student,
-            tokens=tokens,
-            extract=extract_batches(rows, student),
-            calibration=calibration_batches(rows, student),
-            seed=config.seed,
-            lora=config.training.lora,
-        )
+        context = method_context(config, rows, teacher, student, tokens)
         probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None
         diagnostics = {"student": _diagnose(work, "student", probe, student)}
         trained = {}

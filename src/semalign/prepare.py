@@ -10,6 +10,7 @@ from .config import Run
 from .data import Batch, Example, Task, batches, end_token, padding_token
 from .errors import UserError
 from .evaluation.benchmarks import check_options, check_room, need_sandbox
+from .methods import MethodContext
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
 
@@ -100,6 +101,21 @@ def _read(example: Example) -> list[Any]:
     """What identifies an example: its tokens and boundary, and those of the teacher where they are others."""
     own = [example.input_ids, example.n_prompt]
     return own if example.teacher is None else [*own, example.content_key]
+
+
+def method_context(
+    config: Run, rows: Rows, teacher: LanguageModel, student: LanguageModel, tokens: SharedTokens
+) -> MethodContext:
+    """What the methods of a run may use."""
+    return MethodContext(
+        teacher=teacher,
+        student=student,
+        tokens=tokens,
+        extract=extract_batches(rows, student),
+        calibration=calibration_batches(rows, student),
+        seed=config.seed,
+        lora=config.training.lora,
+    )
 
 
 def extract_batches(rows: Rows, model: LanguageModel) -> list[Batch]:

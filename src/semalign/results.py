@@ -29,10 +29,7 @@ class Rows:
         return Rows(
             self.tasks,
             {
-                split: {
-                    task: [example.teacher.example if example.teacher else example for example in examples]
-                    for task, examples in of_split.items()
-                }
+                split: {task: [example.of_teacher for example in examples] for task, examples in of_split.items()}
                 for split, of_split in self.examples.items()
             },
         )

@@ -1,6 +1,6 @@
 """Strict settings: a YAML file read, plain values checked; errors say where and what was probably meant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,13 @@ class Part(BaseModel):
     """A mapping of a configuration: it takes the fields it has, and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def without_unchanged(part: BaseModel, values: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The values without those of `names` that are defaults: equal to what was stored before the part had them."""
+    fields = type(part).model_fields
+    unchanged = {name for name in names if getattr(part, name) == fields[name].default}
+    return {name: value for name, value in values.items() if name not in unchanged}
 
 
 Known = TypeVar("Known", bound=Part)

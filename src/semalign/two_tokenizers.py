@@ -6,7 +6,7 @@ from typing import Any
 
 from .data import Example, answer_coverage
 from .errors import UserError
-from .models import LanguageModel, SharedTokens, tokenizers_agree
+from .models import LanguageModel, SharedTokens
 from .results import Rows
 
 LEAST, FEW = 0.5, 0.9
@@ -53,12 +53,12 @@ def compare_tokenizers(
     rows: Rows, teacher: LanguageModel, student: LanguageModel, tokens: SharedTokens
 ) -> TwoTokenizers | None:
     """None where one tokenizer does for both; raises UserError where the teacher can hardly be followed."""
-    if tokens.matched is None:
+    if tokens.matched is None or tokens.difference is None:
         return None
     matched, numerals = tokens.matched, tokens.matched.numerals
     by_task = {task.name: list(_examples(rows, task.name)) for task in rows.tasks}
     found = TwoTokenizers(
-        difference=tokenizers_agree(teacher, student).difference or "",
+        difference=tokens.difference,
         n_shared=len(matched),
         n_teacher=matched.n_teacher,
         n_student=matched.n_student,

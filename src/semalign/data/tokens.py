@@ -34,8 +34,13 @@ class Example:
         return len(self.input_ids) - self.n_prompt
 
     @property
+    def of_teacher(self) -> "Example":
+        """The same row as the teacher reads it."""
+        return self if self.teacher is None else self.teacher.example
+
+    @property
     def content_key(self) -> str:
-        """A key that is equal where tokens and boundary are equal; for caches of a teacher's signals."""
+        """A key that is equal where tokens and boundary are equal, those of the teacher too."""
         if self.teacher is None:
             return key(self.input_ids, self.n_prompt)
         return key(

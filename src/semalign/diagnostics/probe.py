@@ -88,26 +88,25 @@ def spread(masks: Sequence[Bool[Tensor, "_ _"]], limit: int) -> list[Bool[Tensor
     return places
 
 
-@torch.no_grad()
 def states_at(
     model: LanguageModel, batch: Batch, place: Bool[Tensor, "b pos"], points: Sequence[Point]
 ) -> list[Float[Tensor, "n width"]]:
     """States of a model at chosen positions, one tensor a point, without dropout."""
-    with evaluating(model.module), listen(model, points) as heard:
-        model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
-    return [heard[point][place] for point in points]
+    return [state[place] for state in _heard(model, batch, points)]
 
 
-@torch.no_grad()
 def teacher_states_at(
     teacher: LanguageModel, batch: Batch, place: Bool[Tensor, "b pos"], points: Sequence[Point]
 ) -> list[Float[Tensor, "n width"]]:
     """States of a teacher, which may read other tokens, at chosen positions of the student."""
-    own = batch.of_teacher
-    everywhere = torch.ones_like(own.mask)
-    shape = own.input_ids.shape
-    states = (state.view(*shape, -1) for state in states_at(teacher, own, everywhere, points))
-    return [batch.at_student(state)[place] for state in states]
+    return [batch.at_student(state)[place] for state in _heard(teacher, batch.of_teacher, points)]
+
+
+@torch.no_grad()
+def _heard(model: LanguageModel, batch: Batch, points: Sequence[Point]) -> list[Float[Tensor, "b pos width"]]:
+    with evaluating(model.module), listen(model, points) as heard:
+        model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+    return [heard[point] for point in points]
 
 
 def _block_outputs(model: LanguageModel) -> list[Point]:

@@ -30,7 +30,7 @@ def examine_advantage(subject: Subject) -> Iterator[Finding]:
 
 
 def _compared(subject: Subject, task: str, split: str, examples: Sequence[Example]) -> Finding:
-    read = [e.teacher.example if e.teacher else e for e in examples]
+    read = [e.of_teacher for e in examples]
     theirs, ours = bits(subject.teacher, read), bits(subject.student, examples)
     t = sum(theirs) / sum(e.answer_bytes for e in read)
     s = sum(ours) / sum(e.answer_bytes for e in examples)

@@ -20,11 +20,11 @@ def examine_rows(subject: Subject) -> Iterator[Finding]:
         yield _padding(subject)
 
 
-def micro_of(subject: Subject, epoch: int = 0) -> list[Batch]:
-    """The batches that the student would read in one epoch, in order."""
+def micro_of(subject: Subject) -> list[Batch]:
+    """The batches that the student would read in the first epoch, in order."""
     examples, options = subject.rows.split("train"), subject.config.training
     n_step = options.n_step(len(examples)) // options.epochs
-    steps = batch_plan(len(examples), options, subject.config.seed)[epoch * n_step : (epoch + 1) * n_step]
+    steps = batch_plan(len(examples), options, subject.config.seed)[:n_step]
     pad_id = padding_token(subject.student.tokenizer)
     return [batch for step in steps for batch in micro_batches([examples[i] for i in step], options, pad_id)]
 

@@ -8,10 +8,9 @@ from ..contamination import Contamination, load_tasks
 from ..methods import MethodContext
 from ..models import LanguageModel, SharedTokens
 from ..prepare import (
-    calibration_batches,
     check_models,
-    extract_batches,
     load_model,
+    method_context,
     pick_device,
     tokens_of,
 )
@@ -44,21 +43,7 @@ class Subject:
         """Whether any method of the run does."""
         return any(method.uses_teacher for method in self.config.methods.values())
 
-    @property
-    def can_plan(self) -> bool:
-        """Whether there are the rows that planning and training look at."""
-        needed = ["train", "extract"] if self.uses_teacher else ["train"]
-        return all(self.rows.split(split) for split in needed)
-
     @cached_property
     def context(self) -> MethodContext:
         """What the run's methods would get."""
-        return MethodContext(
-            teacher=self.teacher,
-            student=self.student,
-            tokens=self.tokens,
-            extract=extract_batches(self.rows, self.student),
-            calibration=calibration_batches(self.rows, self.student),
-            seed=self.config.seed,
-            lora=self.config.training.lora,
-        )
+        return method_context(self.config, self.rows, self.teacher, self.student, self.tokens)

@@ -10,10 +10,10 @@ from ..methods import MethodContext, Plan
 from ..methods.semalign import SemAlign
 from ..models import LanguageModel
 from ..prepare import (
-    calibration_batches,
     check_models,
     extract_batches,
     load_model,
+    method_context,
     pick_device,
     tokens_of,
 )
@@ -42,15 +42,7 @@ def context_of(run: Run) -> MethodContext:
     rows = encode_rows(run, tasks, student, teacher)
     tokens = tokens_of(run, teacher, student)
     compare_tokenizers(rows, teacher, student, tokens)
-    return MethodContext(
-        teacher=teacher,
-        student=student,
-        tokens=tokens,
-        extract=extract_batches(rows, student),
-        calibration=calibration_batches(rows, student),
-        seed=run.seed,
-        lora=run.training.lora,
-    )
+    return method_context(run, rows, teacher, student, tokens)
 
 
 def semalign_of(run: Run) -> SemAlign:

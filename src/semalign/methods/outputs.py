@@ -12,7 +12,7 @@ from ..losses import Loss
 from ..losses.base import Vocabulary, chosen
 from ..losses.chunks import columns, sum_by_chunks
 from ..models import LanguageModel
-from .positions import Positions, followed_positions, positions_of
+from .positions import Positions, asked_positions, followed_positions
 from .teacher import ReadLogits
 
 
@@ -30,9 +30,7 @@ class Asked:
     """The teacher's logits where it is followed."""
 
     def mask(self, output: Loss) -> Bool[Tensor, "b pos"]:
-        if output.target == "labels":
-            return positions_of(self.batch, self.labelled)
-        return followed_positions(self.batch, self.taught)
+        return asked_positions(self.batch, output.target, taught=self.taught, labelled=self.labelled)
 
 
 def output_loss(

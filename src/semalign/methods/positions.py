@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..data import Batch
+from ..losses.base import Target
 
 Positions = Literal["answer", "all"]
 
@@ -23,6 +24,11 @@ def positions_of(batch: Batch, which: Positions) -> Bool[Tensor, "b pos"]:
     has_next[:, :-1] = real[:, 1:]
     has_next[:, 0] = batch.mask[:, 0]
     return has_next
+
+
+def asked_positions(batch: Batch, target: Target, *, taught: Positions, labelled: Positions) -> Bool[Tensor, "b pos"]:
+    """Where an output is asked for: gold tokens at `labelled`, the teacher at `taught` where it can be followed."""
+    return positions_of(batch, labelled) if target == "labels" else followed_positions(batch, taught)
 
 
 def followed_positions(batch: Batch, which: Positions) -> Bool[Tensor, "b pos"]:

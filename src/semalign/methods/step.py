@@ -20,7 +20,7 @@ from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
 from ..pairing import Pair
 from .lens import lens_total
 from .outputs import Asked, output_loss
-from .positions import Positions, followed_positions, positions_of
+from .positions import Positions, asked_positions, followed_positions
 from .prefix import PrefixCache
 from .teacher import Norm, Signals, SignalSource
 
@@ -95,9 +95,7 @@ class Step(nn.Module):
         return units
 
     def _mask_of(self, output: Loss, batch: Batch) -> Bool[Tensor, "b pos"]:
-        if output.target == "labels":
-            return positions_of(batch, self.labelled)
-        return followed_positions(batch, self.taught)
+        return asked_positions(batch, output.target, taught=self.taught, labelled=self.labelled)
 
     def forward(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Loss; total of each term; summed cosine of each pair. `units` are those of the whole accumulated batch."""

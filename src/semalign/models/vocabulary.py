@@ -25,6 +25,8 @@ class SharedTokens:
     """Ids in the student's, ascending."""
     matched: Matched | None = None
     """How they were found where the tokenizers differ."""
+    difference: str | None = None
+    """The first difference of the tokenizers."""
 
     def __len__(self) -> int:
         return len(self.student)
@@ -68,7 +70,8 @@ def shared_tokens(teacher: LanguageModel, student: LanguageModel, ends: tuple[in
     The same ids where the tokenizers agree, otherwise those that stand for the same bytes, with the special tokens that
     do the same; `ends` are the tokens (teacher, student) that end an answer.
     """
-    if tokenizers_agree(teacher, student).agree:
+    difference = tokenizers_agree(teacher, student).difference
+    if difference is None:
         ids = torch.tensor(_shared(_real_tokens(teacher), _real_tokens(student)), dtype=torch.long)
         return SharedTokens.of_one(ids)
     rows = (len(model.head_weight) for model in (teacher, student))
@@ -78,7 +81,7 @@ def shared_tokens(teacher: LanguageModel, student: LanguageModel, ends: tuple[in
             f"the tokenizers of teacher {teacher.name} and student {student.name} share {len(matched)} tokens, "
             f"of {matched.n_teacher} and {matched.n_student}; choose a pair with more"
         )
-    return SharedTokens(matched.teacher, matched.student, matched)
+    return SharedTokens(matched.teacher, matched.student, matched, difference)
 
 
 def _real_tokens(model: LanguageModel) -> dict[int, str]:

@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from ..settings import without_unchanged
+
 
 class LoraOptions(BaseModel):
     """Adapters on the trained layers. Defaults: the paper's protocol."""
@@ -60,8 +62,7 @@ class TrainingOptions(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_default(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Without checkpointing where it is off: runs that were begun before there was any go on."""
-        return {name: value for name, value in plain(self).items() if name != "gradient_checkpointing" or value}
+        return without_unchanged(self, plain(self), ("gradient_checkpointing",))
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> "TrainingOptions":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from .. import ranks
 from ..data import Batch, Example, collate
 from .options import TrainingOptions
 
@@ -9,11 +10,22 @@ from .options import TrainingOptions
 def micro_batches(rows: Sequence[Example], options: TrainingOptions, pad_id: int) -> list[Batch]:
     """The rows by length, in as few batches as the options allow: their gradients add up to that of all rows."""
     ordered = sorted(rows, key=lambda row: len(row.input_ids))  # like lengths together: less padding
-    size, most = options.micro_batch_size or len(rows), options.max_padding
+    size, most = options.micro_batch_size or -(-len(rows) // ranks.n_rank()), options.max_padding
     parts = (
         [ordered[i : i + size] for i in range(0, len(ordered), size)] if most is None else _even(ordered, size, most)
     )
     return [collate(part, pad_id) for part in parts]
+
+
+def dealt(micro: Sequence[Batch]) -> list[tuple[Batch, float]]:
+    """This process's part of the batches, each with what its loss is multiplied by.
+
+    Every process gets as many as the others, because what they send one another must meet: where one is left over,
+    it runs the last batch of all, at weight 0.
+    """
+    own = [(batch, 1.0) for batch in ranks.share(micro)]
+    n_each = -(-len(micro) // ranks.n_rank())
+    return own + [(micro[-1], 0.0)] * (n_each - len(own))
 
 
 def _even(ordered: Sequence[Example], size: int, most: float) -> Iterator[Sequence[Example]]:

@@ -1,0 +1,65 @@
+"""The processes of a run: which one this is, and what they tell one another. Alone, nothing is sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+Value = TypeVar("Value")
+
+
+def rank() -> int:
+    """Which of the processes this is, from 0."""
+    return dist.get_rank() if _several() else 0
+
+
+def n_rank() -> int:
+    return dist.get_world_size() if _several() else 1
+
+
+def is_first() -> bool:
+    """Whether this process does what is done once: it alone writes to the run's folder."""
+    return rank() == 0
+
+
+def share(items: Sequence[Value]) -> list[Value]:
+    """What of some items is this process's part: every n-th, so that parts are as even as can be."""
+    return list(items[rank() :: n_rank()])
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if _several():
+        dist.barrier()
+
+
+def from_first(value: Value) -> Value:
+    """The first process's value, in every process."""
+    if not _several():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def gathered(value: Value) -> list[Value]:
+    """Every process's value, in the order of the processes."""
+    if not _several():
+        return [value]
+    found: list[Any] = [None] * n_rank()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def summed(values: Mapping[str, float], device: torch.device) -> dict[str, float]:
+    """Numbers by name, each summed over the processes; all of them hold the same names in the same order."""
+    if not _several() or not values:
+        return dict(values)
+    sums = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return dict(zip(values, sums.tolist(), strict=True))
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
+from .formats import Format
 from .rows import Row, rows_from_records
 from .spec import SPLITS, HubSource
 
@@ -29,7 +30,9 @@ def hub_records(
     return [dict(record) for record in loaded]
 
 
-def read_hub(source: HubSource, *, task: str, fields: Mapping[str, str]) -> dict[str, list[Row]]:
+def read_hub(
+    source: HubSource, *, task: str, fields: Mapping[str, str], layout: Format | None = None
+) -> dict[str, list[Row]]:
     """The rows of the splits that the source names; a row without an id is named `<split>-<number from 0>`."""
     splits = {}
     for split in SPLITS:
@@ -38,5 +41,5 @@ def read_hub(source: HubSource, *, task: str, fields: Mapping[str, str]) -> dict
             continue
         found = hub_records(source.id, name, config=source.config, revision=source.revision)
         named = [(f"{source.id} split '{name}' row {i}", f"{name}-{i}", record) for i, record in enumerate(found)]
-        splits[split] = rows_from_records(named, task=task, fields=fields)
+        splits[split] = rows_from_records(named, task=task, fields=fields, layout=layout)
     return splits

@@ -1,4 +1,4 @@
-"""JSON-lines files, read with the file and line number in every error."""
+"""JSON-lines files, and JSON files of one list, read with the file and line number in every error."""
 
 import json
 from collections.abc import Mapping
@@ -6,32 +6,80 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .formats import Format
 from .rows import Row, rows_from_records
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The records of a file with their line numbers from 1; blank lines are passed over."""
-    records = []
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = getattr(error, "msg", "nested too deep")
-            raise UserError(f"{path} line {number}: not valid JSON ({reason})") from None
+    """The records of a file with their line numbers from 1; blank lines are passed over.
+
+    A file that begins with `[` is one JSON list; a record's line is the one that it begins on.
+    """
+    lines = _lines(path)
+    first = next((line for line in lines if line.strip()), "")
+    found = _of_list(path, "\n".join(lines)) if first.lstrip().startswith("[") else _of_lines(path, lines)
+    for number, record in found:
         if not isinstance(record, dict):
             raise UserError(f"{path} line {number}: expected a JSON object, got {type(record).__name__}")
-        records.append((number, record))
-    if not records:
+    if not found:
         raise UserError(f"{path}: no rows; expected one JSON object a line")
-    return records
+    return found
 
 
-def read_rows(path: Path, *, task: str, fields: Mapping[str, str] | None = None) -> list[Row]:
-    """The rows of a JSON-lines file; a row without an id is named `<file stem>-<line number>`."""
-    named = [(f"{path} line {number}", f"{path.stem}-{number}", record) for number, record in read_jsonl(path)]
-    return rows_from_records(named, task=task, fields=fields)
+def read_rows(
+    path: Path, *, task: str, fields: Mapping[str, str] | None = None, layout: Format | None = None
+) -> list[Row]:
+    """The rows of a file; one without an id is `<file stem>-<line number>`, or by its place where rows share lines."""
+    records = read_jsonl(path)
+    one_a_line = len({number for number, _ in records}) == len(records)
+    named = [
+        (f"{path} line {number}", f"{path.stem}-{number if one_a_line else place}", record)
+        for place, (number, record) in enumerate(records, start=1)
+    ]
+    return rows_from_records(named, task=task, fields=fields, layout=layout)
+
+
+def _of_lines(path: Path, lines: list[str]) -> list[tuple[int, Any]]:
+    return [(number, _value(path, line, number)) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _value(path: Path, line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = getattr(error, "msg", "nested too deep")
+        raise UserError(f"{path} line {number}: not valid JSON ({reason})") from None
+
+
+def _of_list(path: Path, text: str) -> list[tuple[int, Any]]:
+    """The values of a JSON list with the line that each begins on."""
+    decoder, found, line = json.JSONDecoder(), [], 1
+    counted, at = 0, _next(text, text.index("[") + 1)
+    while text[at : at + 1] != "]":
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError) as error:
+            wrong = line + text.count("\n", counted, getattr(error, "pos", counted))
+            raise UserError(
+                f"{path} line {wrong}: not valid JSON ({getattr(error, 'msg', 'nested too deep')})"
+            ) from None
+        found.append((line, value))
+        at = _next(text, at)
+        if text[at : at + 1] == ",":
+            at = _next(text, at + 1)
+        elif text[at : at + 1] != "]":
+            raise UserError(f"{path} line {1 + text.count(chr(10), 0, at)}: not valid JSON (expected ',' or ']')")
+    if text[at + 1 :].strip():
+        raise UserError(f"{path} line {1 + text.count(chr(10), 0, _next(text, at + 1))}: more after the list's end")
+    return found
+
+
+def _next(text: str, at: int) -> int:
+    """The next place that is no white space."""
+    while text[at : at + 1].isspace():
+        at += 1
+    return at
 
 
 def _lines(path: Path) -> list[str]:

@@ -9,6 +9,8 @@ Records that do not give such a text get one simple layout each:
 | question + answer | `Question: <question>` newline `Answer:` newline | the question as one user turn |
 | instruction (+ input) + output | instruction, blank line, input, newline | the same text as one user turn |
 | messages | `user:` newline content newline ... `assistant:` newline | the messages as they are |
+
+Rows laid out for LLaMA-Factory or TRL become one of these first: `formats`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
+from .formats import Format, as_turns
 
 PAIRS = (("prompt", "answer"), ("prompt", "completion"), ("question", "answer"), ("instruction", "output"))
 
@@ -39,10 +42,21 @@ class Row:
 
 
 def row_from_record(
-    record: Mapping[str, Any], *, task: str, identifier: str, where: str, fields: Mapping[str, str] | None = None
+    record: Mapping[str, Any],
+    *,
+    task: str,
+    identifier: str,
+    where: str,
+    fields: Mapping[str, str] | None = None,
+    layout: Format | None = None,
 ) -> Row:
-    """The row that a JSON record describes; `where` names the record in errors, `fields` renames its fields."""
+    """The row that a JSON record describes; `where` names the record in errors, `fields` renames its fields.
+
+    `layout` is the record's format; None: told by its keys.
+    """
     names = dict(fields or {})
+    if "prompt" not in names:
+        record = as_turns(record, layout, where)
     identifier = str(record.get(names.get("id", "id"), identifier))
     if "messages" in record and "prompt" not in names:
         prompt, answer, turns = _from_messages(record["messages"], where)
@@ -56,13 +70,17 @@ def row_from_record(
 
 
 def rows_from_records(
-    records: Iterable[tuple[str, str, Mapping[str, Any]]], *, task: str, fields: Mapping[str, str] | None = None
+    records: Iterable[tuple[str, str, Mapping[str, Any]]],
+    *,
+    task: str,
+    fields: Mapping[str, str] | None = None,
+    layout: Format | None = None,
 ) -> list[Row]:
     """The rows of records given as (place for errors, id where the record has none, record); ids must differ."""
     rows: list[Row] = []
     places: dict[str, str] = {}
     for where, identifier, record in records:
-        row = row_from_record(record, task=task, identifier=identifier, where=where, fields=fields)
+        row = row_from_record(record, task=task, identifier=identifier, where=where, fields=fields, layout=layout)
         if row.id in places:
             raise UserError(f"{where}: id '{row.id}' is already that of {places[row.id]}")
         places[row.id] = where
@@ -98,15 +116,15 @@ def _pair(record: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str
     return names.get("prompt", found[0]), names.get("answer", found[1])
 
 
-def _from_messages(messages: Any, where: str) -> tuple[str, str, tuple[dict[str, str], ...]]:
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or len(messages) < 2:
+def _from_messages(messages: Sequence[dict[str, str]], where: str) -> tuple[str, str, tuple[dict[str, str], ...]]:
+    if len(messages) < 2:
         raise UserError(f"{where}: 'messages' must be a list of at least two turns")
-    for i, turn in enumerate(messages):
-        if not isinstance(turn, Mapping) or not all(isinstance(turn.get(name), str) for name in ("role", "content")):
-            raise UserError(f"{where}: messages[{i}] must have the texts 'role' and 'content'")
-    turns = tuple({"role": turn["role"], "content": turn["content"]} for turn in messages)
+    turns = tuple(messages)
     if turns[-1]["role"] != "assistant":
-        raise UserError(f"{where}: the last message is of '{turns[-1]['role']}'; it must be the assistant's answer")
+        raise UserError(
+            f"{where}: the last message is of '{turns[-1]['role']}'; it must be the assistant's answer: cut it off, or "
+            "leave the row out"
+        )
     if not any(turn["content"].strip() for turn in turns[:-1]):
         raise UserError(f"{where}: the prompt is empty")
     prompt = "".join(f"{turn['role']}:\n{turn['content']}\n" for turn in turns[:-1]) + "assistant:\n"

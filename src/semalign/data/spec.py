@@ -1,8 +1,12 @@
 """What a configuration says about a task: its source, its row counts, and how it is scored."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_serializer, model_validator
+
+from ..settings import without_unchanged
+from .formats import Format
 
 Split = Literal["extract", "align", "train", "validation", "test"]
 Score = Literal["multiple_choice", "exact_match", "passes_tests", "likelihood"]
@@ -72,9 +76,9 @@ class TaskSpec(Strict):
 
     - `benchmark: gsm8k | mmlu | mbpp | humaneval`: from `folder` (its benchmark files), or from the hub without a
       folder;
-    - `folder`: one JSON-lines file a split (`train.jsonl`, `test.jsonl`, ...), or `embedded:<task>` of the embedded
-      pair;
-    - `train`, `validation`, `test`, `extract`, `align`: JSON-lines files by path;
+    - `folder`: one file a split (`train.jsonl` or `train.json`, `test.jsonl`, ...), or `embedded:<task>` of the
+      embedded pair;
+    - `train`, `validation`, `test`, `extract`, `align`: JSON-lines files (or JSON files of one list) by path;
     - `hub`: a data set id, or its id, config, revision and split names.
 
     Paths are relative to the configuration file. The plain text `embedded:facts` or `gsm8k` stands for the task of that
@@ -90,6 +94,8 @@ class TaskSpec(Strict):
     extract: str | None = None
     align: str | None = None
     hub: HubSource | None = None
+    format: Format | None = None
+    """How rows are laid out. None: told by their keys, row by row."""
     fields: FieldNames = FieldNames()
     rows: RowCounts = RowCounts()
     score: Score | None = None
@@ -108,6 +114,10 @@ class TaskSpec(Strict):
             named = given.get("benchmark") or (str(folder).removeprefix(EMBEDDED) if is_embedded(folder) else None)
             return {"name": named, **given} if named else given
         return given
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_unchanged(self, plain(self), ("format",))
 
     @field_validator("stop")
     @classmethod
@@ -132,6 +142,10 @@ class TaskSpec(Strict):
             raise ValueError("HumanEval has no training rows; train on 'mbpp' or on your own rows, and test on this")
         if self.benchmark and self.fields.given():
             raise ValueError(f"'fields' has no effect on benchmark '{self.benchmark}'; remove it")
+        if self.format and (self.benchmark or is_embedded(self.folder)):
+            raise ValueError("'format' has no effect: a benchmark's rows have their own layout; remove it")
+        if self.format and (self.fields.prompt or self.fields.answer):
+            raise ValueError("'format' names the fields of prompt and answer; give it or 'fields.prompt' and .answer")
         return self
 
     def files(self) -> dict[Split, str]:

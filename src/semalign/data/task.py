@@ -73,7 +73,7 @@ def _load(spec: TaskSpec, root: Path) -> Loaded:
     if spec.benchmark is not None:
         return load_benchmark(spec.benchmark, None if spec.folder is None else root / spec.folder, spec.name)
     if spec.hub is not None:
-        return Loaded(read_hub(spec.hub, task=spec.name, fields=spec.fields.given()))
+        return Loaded(read_hub(spec.hub, task=spec.name, fields=spec.fields.given(), layout=spec.format))
     if is_embedded(spec.folder):
         return _embedded(spec)
     if spec.folder is not None:
@@ -83,16 +83,23 @@ def _load(spec: TaskSpec, root: Path) -> Loaded:
 
 
 def _files(paths: Mapping[Any, Path], spec: TaskSpec) -> dict[str, list[Row]]:
-    return {split: read_rows(path, task=spec.name, fields=spec.fields.given()) for split, path in paths.items()}
+    how: dict[str, Any] = {"task": spec.name, "fields": spec.fields.given(), "layout": spec.format}
+    return {split: read_rows(path, **how) for split, path in paths.items()}
 
 
 def _folder(folder: Path, spec: TaskSpec) -> dict[str, list[Row]]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    paths = {split: folder / f"{split}.jsonl" for split in SPLITS}
-    if not paths["train"].exists():
+    paths = {}
+    for split in SPLITS:
+        found = [path for ending in ("jsonl", "json") if (path := folder / f"{split}.{ending}").exists()]
+        if len(found) > 1:
+            raise UserError(f"{folder}: {split}.jsonl and {split}.json; keep one of them")
+        if found:
+            paths[split] = found[0]
+    if "train" not in paths:
         raise UserError(f"{folder}: no train.jsonl in it; expected one JSON-lines file a split")
-    return _files({split: path for split, path in paths.items() if path.exists()}, spec)
+    return _files(paths, spec)
 
 
 def _embedded(spec: TaskSpec) -> Loaded:

@@ -1,10 +1,12 @@
 """The processes of a run: which one this is, and what they tell one another. Alone, nothing is sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+from .errors import UserError
 
 Value = TypeVar("Value")
 
@@ -43,6 +45,21 @@ def from_first(value: Value) -> Value:
     return box[0]
 
 
+def once(work: Callable[[], Value]) -> Value:
+    """What the first process's work gives, in every process; so does a mistake of the user's that it finds."""
+    value: Any = None
+    mistake: UserError | None = None
+    if is_first():
+        try:
+            value = work()
+        except UserError as error:
+            mistake = error
+    value, mistake = from_first((value, mistake))
+    if mistake is not None:
+        raise mistake
+    return value
+
+
 def gathered(value: Value) -> list[Value]:
     """Every process's value, in the order of the processes."""
     if not _several():
@@ -59,6 +76,11 @@ def summed(values: Mapping[str, float], device: torch.device) -> dict[str, float
     sums = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
     dist.all_reduce(sums)
     return dict(zip(values, sums.tolist(), strict=True))
+
+
+def any_of(asked: bool) -> bool:
+    """Whether one of the processes says so."""
+    return any(gathered(asked)) if _several() else asked
 
 
 def _several() -> bool:

@@ -1,5 +1,7 @@
 """What a LanguageModel says about its module."""
 
+from itertools import permutations
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -24,9 +26,11 @@ def test_the_final_gain_is_what_the_norm_multiplies_by(family):
     torch.testing.assert_close(model.final_gain, gain, rtol=1e-4, atol=1e-6)
 
 
-def test_every_family_is_named_once():
-    model_types = [kind for family in families().values() for kind in family.model_types]
-    assert len(model_types) == len(set(model_types))
+def test_families_of_one_type_are_told_apart_by_their_matrices():
+    """No model of one has all the matrices of another."""
+    for one, other in permutations(families().values(), 2):
+        if set(one.model_types) & set(other.model_types):
+            assert not set(one.roles.values()) <= set(other.roles.values())
 
 
 def test_misspelt_family_entries_are_refused():

@@ -124,7 +124,7 @@ def test_an_unknown_architecture_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("t5", "encoder-decoder"), ("gemma3", "multimodal"), ("vit", "not a causal")]
+    ("kind", "says"), [("whisper", "not a language model"), ("gemma3", "multimodal"), ("vit", "not a language model")]
 )
 def test_models_of_another_kind_are_refused(folder, kind, says):
     (folder / "config.json").write_text(json.dumps({"model_type": kind}))

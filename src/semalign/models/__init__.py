@@ -17,6 +17,7 @@ from .reading import reading
 from .recompute import recomputing
 from .save import save_plain
 from .shrink import shrink
+from .trunk import Encoded, run_trunk
 from .vocabulary import Agreement, SharedTokens, shared_tokens, tokenizers_agree
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GREEDY",
     "Agreement",
     "Drawn",
+    "Encoded",
     "Family",
     "LanguageModel",
     "Point",
@@ -41,6 +43,7 @@ __all__ = [
     "merge",
     "reading",
     "recomputing",
+    "run_trunk",
     "save_adapter",
     "save_plain",
     "shared_tokens",

@@ -1,6 +1,7 @@
 """LoRA adapters on chosen layers through PEFT, merged copies, and the untouched base back again."""
 
 import copy
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +44,30 @@ def lora(
         r=rank,
         lora_alpha=alpha,  # pyright: ignore[reportArgumentType]  PEFT divides it by the rank, so any number will do
         lora_dropout=dropout,
-        target_modules=lora_targets(model, roles),
-        layers_to_transform=sorted(set(layers)),
-        layers_pattern=model.family.blocks.rpartition(".")[2],
         fan_in_fan_out=model.family.fan_in_fan_out,
-        task_type="CAUSAL_LM",
+        **_places(model, sorted(set(layers)), lora_targets(model, roles)),
     )
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         return get_peft_model(model.module, config, adapter_name=name)  # pyright: ignore[reportReturnType]
+
+
+def _places(model: LanguageModel, layers: list[int], paths: list[str]) -> dict[str, Any]:
+    """PEFT's words for the modules; of an encoder-decoder the decoder's alone: the encoder's have the same names."""
+    if model.is_encoder_decoder:
+        choices = [str(layer) for layer in layers], [re.escape(path) for path in paths]
+        among = ["(" + "|".join(each) + ")" for each in choices]
+        return {
+            "target_modules": rf"{re.escape(model.family.blocks)}\.{among[0]}\.{among[1]}",
+            "task_type": "SEQ_2_SEQ_LM",
+        }
+    pattern = model.family.blocks.rpartition(".")[2]
+    return {
+        "target_modules": paths,
+        "layers_to_transform": layers,
+        "layers_pattern": pattern,
+        "task_type": "CAUSAL_LM",
+    }
 
 
 def train_only(model: LanguageModel, layers: Collection[int]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError
-from .family import Family, Role, family_of
+from .family import Family, Role, families_of
 from .language_model import LanguageModel
 from .listen import FINAL, Point, listen
 
@@ -34,21 +34,35 @@ TOLERANCE = 0.03
 
 def assemble(name: str, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
     """A LanguageModel of a module already in memory, with the family of its type or one found by structure."""
-    family = family_of(module.config.model_type)
-    if family is None:
+    families = families_of(module.config.model_type)
+    if not families:
+        if module.config.is_encoder_decoder:
+            raise _unknown(name, module)
         return _discovered(name, module, tokenizer)
+    family = next((family for family in families if _has_roles(module, family)), families[0])
     _check_places(name, module, family)
     return LanguageModel(name, module, tokenizer, family)
 
 
+def _has_roles(module: PreTrainedModel, family: Family) -> bool:
+    """Whether a block has the family's matrices: T5's MLP is gated or not, under one model type."""
+    block = module.get_submodule(f"{family.blocks}.0")
+    return all(_has(block, path) for path in family.roles.values())
+
+
+def _has(module: nn.Module, path: str) -> bool:
+    try:
+        module.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
 def _check_places(name: str, module: PreTrainedModel, family: Family) -> None:
     """Refuse variants whose head does not read a normed state of the blocks' width (OPT-350m)."""
-    try:
-        norm = module.get_submodule(family.norm)
-    except AttributeError:
-        norm = None
+    has_norm = family.norm is None or _has(module, family.norm)
     rows = cast(nn.Embedding, module.get_input_embeddings()).weight
-    if norm is None or rows.shape[1] != module.config.hidden_size:
+    if not has_norm or rows.shape[1] != module.config.hidden_size:
         why = "has no final norm or projects its states to another width"
         raise UserError(f"{name}: this {family.name} variant {why}; choose another model")
 
@@ -60,9 +74,14 @@ def _discovered(name: str, module: PreTrainedModel, tokenizer: PreTrainedTokeniz
         if _fits(model):
             warnings.warn(f"{name}: family '{kind}' is not listed; its places were found by structure", stacklevel=4)
             return model
-    raise UserError(
+    raise _unknown(name, module)
+
+
+def _unknown(name: str, module: PreTrainedModel) -> UserError:
+    kind, example = module.config.model_type, "bart" if module.config.is_encoder_decoder else "llama"
+    return UserError(
         f"{name}: unknown model family '{kind}', and its structure does not tell where layers, attention and MLP are; "
-        f"describe it in semalign/models/families/{kind}.yaml (llama.yaml there is an example)"
+        f"describe it in semalign/models/families/{kind}.yaml ({example}.yaml there is an example)"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-Role = Literal["q", "k", "v", "o", "gate", "up", "down"]
+Role = Literal["q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "down"]
 
 
 class Family(BaseModel):
@@ -15,7 +15,10 @@ class Family(BaseModel):
 
     `blocks` and `norm` are module paths from the model; all other paths start at a block. `attention_out` and `mlp_out`
     name the module whose output is added to the residual stream where it is not the sub-layer itself (a norm or a
-    dropout follows). `residual_scale`, `softcap`, `logits_divisor` and `logits_multiplier` name configuration entries.
+    dropout follows). `residual_scale`, `softcap`, `logits_divisor` and `logits_multiplier` name configuration entries;
+    `width_scaled` one that is true where the state is multiplied by width^-0.5 before the head reads it. `norm` is None
+    where the head reads the last block's output as it is. Of an encoder-decoder the blocks are the decoder's.
+    `shared_bias`: the first block makes the position bias of all others, and each returns it beside its state.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,7 +26,7 @@ class Family(BaseModel):
     name: str
     model_types: tuple[str, ...]
     blocks: str
-    norm: str
+    norm: str | None
     attention: str
     mlp: str
     attention_out: str | None = None
@@ -35,6 +38,8 @@ class Family(BaseModel):
     softcap: str | None = None
     logits_divisor: str | None = None
     logits_multiplier: str | None = None
+    width_scaled: str | None = None
+    shared_bias: bool = False
 
     @property
     def attention_site(self) -> str:
@@ -56,6 +61,6 @@ def families() -> dict[str, Family]:
     return {name: Family(name=name, **yaml.safe_load(names[name].read_text("utf-8"))) for name in sorted(names)}
 
 
-def family_of(model_type: str) -> Family | None:
-    """The family that lists this `model_type` of a Hugging Face configuration, None where no family does."""
-    return next((family for family in families().values() if model_type in family.model_types), None)
+def families_of(model_type: str) -> list[Family]:
+    """The families that list this `model_type` of a Hugging Face configuration; T5 has two forms of one type."""
+    return [family for family in families().values() if model_type in family.model_types]

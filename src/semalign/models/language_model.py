@@ -1,6 +1,7 @@
-"""A causal language model with its tokenizer and the places its family keeps things.
+"""A language model with its tokenizer and the places its family keeps things.
 
-Indices count from 0; layer i is block i, its output is the state after it; the embedding is not a layer.
+Indices count from 0; layer i is block i, its output is the state after it; the embedding is not a layer. Of an
+encoder-decoder the blocks are the decoder's: it writes the answer, the encoder reads the prompt.
 """
 
 from dataclasses import dataclass
@@ -28,12 +29,21 @@ class LanguageModel:
 
     @property
     def norm(self) -> nn.Module:
-        """The final norm: block state in, state the head reads out."""
-        return self.module.get_submodule(self.family.norm)
+        """The final norm: block state in, state the head reads out; the identity where there is none (BART)."""
+        return nn.Identity() if self.family.norm is None else self.module.get_submodule(self.family.norm)
 
     @property
     def head(self) -> nn.Module:
         return self.module.get_output_embeddings()  # pyright: ignore[reportReturnType]  a causal model has a head
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        return bool(self.module.config.is_encoder_decoder)
+
+    @property
+    def decoder_start(self) -> int | None:
+        """The token that the decoder of an encoder-decoder begins with; None for a decoder-only model."""
+        return decoder_start(self.module) if self.is_encoder_decoder else None
 
     @property
     def n_layer(self) -> int:
@@ -75,13 +85,24 @@ class LanguageModel:
         return 1 + weight if self.family.norm_gain == "one_plus_weight" else weight
 
     @property
+    def head_scale(self) -> float:
+        """What the head's output is multiplied by (1 but in Granite, Cohere and some T5)."""
+        scale = (self._setting(self.family.logits_multiplier) or 1.0) / (
+            self._setting(self.family.logits_divisor) or 1.0
+        )
+        return scale * self.width**-0.5 if self._setting(self.family.width_scaled) else scale
+
+    @property
     def residual_scale(self) -> float:
         """What a sub-layer's output is multiplied by before it is added to the stream (1 but in Granite)."""
         return self._setting(self.family.residual_scale) or 1.0
 
     def logits(self, h_final: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch n_row"]:
         """Read a normed final state through the head with its bias, scaling and soft cap, as the model does."""
-        return self.scaled(self.head(h_final))
+        z = self.head(h_final)
+        if (bias := getattr(self.module, "final_logits_bias", None)) is not None:  # BART keeps it apart from the head
+            z = z + bias[0]
+        return self.scaled(z)
 
     def scaled(self, z: Float[Tensor, "*batch n_row"]) -> Float[Tensor, "*batch n_row"]:
         """What the model makes of the head's output: its scaling and soft cap."""
@@ -89,6 +110,8 @@ class LanguageModel:
             z = z / divisor
         if multiplier := self._setting(self.family.logits_multiplier):
             z = z * multiplier
+        if self._setting(self.family.width_scaled):
+            z = z * self.width**-0.5
         if cap := self._setting(self.family.softcap):
             z = torch.tanh(z / cap) * cap
         return z
@@ -99,3 +122,13 @@ class LanguageModel:
 
     def _setting(self, name: str | None) -> float | None:
         return getattr(self.module.config, name, None) if name else None
+
+
+def decoder_start(module: PreTrainedModel) -> int | None:
+    """The token that a decoder begins with, from the model's configuration or that of its generation."""
+    for config in (module.config, module.generation_config):
+        for name in ("decoder_start_token_id", "bos_token_id"):
+            token = getattr(config, name, None)
+            if isinstance(token, int):
+                return token
+    return None

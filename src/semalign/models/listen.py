@@ -127,7 +127,7 @@ def _module(model: LanguageModel, point: Point) -> nn.Module:
     if point.site not in get_args(Site):
         raise unknown("site", point.site, get_args(Site), model.name)
     if point.site == "final":
-        return model.norm
+        return model.blocks[-1] if model.family.norm is None else model.norm
     check_layers([point.layer], model.n_layer, f"{model.name}, site {point.site}")
     block = model.blocks[point.layer]
     paths = {"attn_out": model.family.attention_site, "mlp_out": model.family.mlp_site}

@@ -1,4 +1,4 @@
-"""Load a causal language model from a folder, a hub id or the embedded pair, checked before it is used."""
+"""Load a language model from a folder, a hub id or the embedded pair, checked before it is used."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -17,7 +18,7 @@ from transformers import (
 from ..errors import UserError, unknown
 from .checks import check_files, check_loaded, check_tokenizer, check_weights
 from .discover import assemble
-from .language_model import LanguageModel
+from .language_model import LanguageModel, decoder_start
 from .quiet import quiet
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
@@ -43,9 +44,9 @@ def load(
         "local_files_only": os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"},
     }
     with quiet():
-        _check_config(name, _config(name, source, options))
+        kind = _kind(name, _config(name, source, options))
         tokenizer = _tokenizer(name, source, options)
-        module = _module(name, source, dtype, options)
+        module = _module(name, source, dtype, options, kind)
     check_weights(name, module)
     check_tokenizer(name, module, tokenizer)
     module = module.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
@@ -86,13 +87,17 @@ def _config(name: str, source: str, options: dict) -> PretrainedConfig:
         ) from error
 
 
-def _check_config(name: str, config: PretrainedConfig) -> None:
-    if config.is_encoder_decoder:
-        raise UserError(f"{name}: is an encoder-decoder ({config.model_type}); give a decoder-only language model")
+def _kind(name: str, config: PretrainedConfig) -> Any:
+    """The class that loads such a model."""
     if config.get_text_config() is not config:
         raise UserError(f"{name}: is a multimodal model ({config.model_type}); give its text-only model")
-    if type(config) not in AutoModelForCausalLM._model_mapping and not hasattr(config, "auto_map"):
-        raise UserError(f"{name}: {config.model_type} is not a causal language model; give a decoder-only model")
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    if type(config) not in kind._model_mapping and not hasattr(config, "auto_map"):
+        raise UserError(
+            f"{name}: {config.model_type} is not a language model that writes text; give a decoder-only model, or an "
+            "encoder-decoder such as T5"
+        )
+    return kind
 
 
 def _tokenizer(name: str, source: str, options: dict) -> PreTrainedTokenizerBase:
@@ -104,15 +109,17 @@ def _tokenizer(name: str, source: str, options: dict) -> PreTrainedTokenizerBase
         ) from error
 
 
-def _module(name: str, source: str, dtype: Dtype, options: dict) -> PreTrainedModel:
+def _module(name: str, source: str, dtype: Dtype, options: dict, kind: Any) -> PreTrainedModel:
     # mismatched sizes pass here so that check_loaded can name the tensor in one line
     strictness = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **strictness, **options)
+        loaded: Any = kind.from_pretrained(source, dtype=dtype, **strictness, **options)
     except Exception as error:
         raise UserError(f"{name}: weights cannot be loaded ({_first_line(error)}){_hint(source, options)}") from error
     module, info = loaded
     check_loaded(name, info)
+    if module.config.is_encoder_decoder and decoder_start(module) is None:
+        raise UserError(f"{name}: does not say what its decoder begins with; set decoder_start_token_id in config.json")
     return module
 
 

@@ -14,7 +14,8 @@ from .language_model import LanguageModel
 def reading(model: LanguageModel) -> Iterator[Callable[[], int]]:
     """A counter of the tokens that go into the model within the block, padding not counted, however deep it runs.
 
-    A token that a generation appends is read once, when the next one is asked for; cached ones are not read again.
+    A token that a generation appends is read once, when the next one is asked for; cached ones are not read again. Of
+    an encoder-decoder the tokens of both parts are counted.
     """
     total = torch.zeros((), dtype=torch.int64, device=model.device)
 
@@ -28,8 +29,11 @@ def reading(model: LanguageModel) -> Iterator[Callable[[], int]]:
         else:
             total.add_(mask[:, -n_position:].sum())
 
-    handle = model.module.base_model.register_forward_pre_hook(hook, with_kwargs=True)
+    module = model.module
+    parts = [module.get_encoder(), module.get_decoder()] if model.is_encoder_decoder else [module.base_model]
+    handles = [part.register_forward_pre_hook(hook, with_kwargs=True) for part in parts]
     try:
         yield lambda: int(total)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

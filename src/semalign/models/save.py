@@ -9,7 +9,7 @@ from .quiet import quiet
 
 
 def save_plain(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write `folder` so that AutoModelForCausalLM and AutoTokenizer load it where semalign is not installed."""
+    """Write `folder` so that transformers loads it where semalign is not installed."""
     adapted = [name for name, _ in module.named_parameters() if "lora_" in name or "base_layer" in name]
     assert not adapted, f"merge or unload the adapter before saving: {adapted[0]}"
     with whole_folder(folder) as temporary, quiet():

@@ -26,6 +26,8 @@ def shrink(model: LanguageModel, keep: Sequence[int]) -> LanguageModel:
 
 
 def _check_keep(model: LanguageModel, keep: Sequence[int]) -> None:
+    if model.is_encoder_decoder:
+        raise UserError(f"{model.name}: is an encoder-decoder, and only decoder-only models can be cut; choose another")
     if not keep:
         raise UserError(f"{model.name}: no layer to keep; name at least one of 0 to {model.n_layer - 1}")
     check_layers(keep, model.n_layer, model.name)

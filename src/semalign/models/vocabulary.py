@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
 from ..tokenizers.vocabulary import Matched, match
@@ -53,7 +54,15 @@ class Agreement:
 
 def tokenizers_agree(teacher: LanguageModel, student: LanguageModel) -> Agreement:
     """Whether every id that both have is the same token, and both encode text alike; either may have more tokens."""
-    t, s = _real_tokens(teacher), _real_tokens(student)
+    sizes = (len(teacher.head_weight), len(student.head_weight))
+    return agreement(teacher.tokenizer, student.tokenizer, *sizes)
+
+
+def agreement(
+    teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase, n_teacher: int, n_student: int
+) -> Agreement:
+    """The same of two tokenizers alone, whose models have heads of so many rows."""
+    t, s = _tokens_below(teacher, n_teacher), _tokens_below(student, n_student)
     unequal = [token_id for token_id in sorted(t.keys() & s.keys()) if t[token_id] != s[token_id]]
     difference = None
     if unequal:
@@ -85,13 +94,16 @@ def shared_tokens(teacher: LanguageModel, student: LanguageModel, ends: tuple[in
 
 
 def _real_tokens(model: LanguageModel) -> dict[int, str]:
-    n_row = model.head_weight.shape[0]
-    return {token_id: token for token, token_id in model.tokenizer.get_vocab().items() if token_id < n_row}
+    return _tokens_below(model.tokenizer, len(model.head_weight))
+
+
+def _tokens_below(tokenizer: PreTrainedTokenizerBase, n_row: int) -> dict[int, str]:
+    return {token_id: token for token, token_id in tokenizer.get_vocab().items() if token_id < n_row}
 
 
 def _shared(teacher: dict[int, str], student: dict[int, str]) -> list[int]:
     return sorted(token_id for token_id, token in teacher.items() if student.get(token_id) == token)
 
 
-def _encode(model: LanguageModel) -> list[int]:
-    return model.tokenizer.encode(PROBE, add_special_tokens=False)
+def _encode(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return tokenizer.encode(PROBE, add_special_tokens=False)

@@ -23,10 +23,27 @@ def width(interval) -> float:
     return interval.high - interval.low
 
 
-def test_rows_that_agree_give_a_point():
-    assert bootstrap_interval([1.0] * 9) == (1.0, 1.0, 1.0)
-    assert bootstrap_interval([0] * 9) == (0.0, 0.0, 0.0)
-    assert paired_difference([1, 0, 1, 1], [1, 0, 1, 1]) == (0.0, 0.0, 0.0)
+def test_rows_that_agree_are_not_certain():
+    z = 1.959964
+    assert bootstrap_interval([1.0] * 9) == pytest.approx((1.0, 9 / (9 + z**2), 1.0))
+    assert bootstrap_interval([0] * 32) == pytest.approx((0.0, 0.0, z**2 / (32 + z**2)))
+    assert paired_difference([1, 0] * 16, [1, 0] * 16) == pytest.approx((0.0, -z / 34, z / 34))
+    best = paired_difference([1] * 9, [0] * 9)
+    assert (best.value, best.high) == (1.0, 1.0)
+    assert 0.5 < best.low < 1
+
+
+def test_a_rate_that_shows_in_no_row_is_inside_the_interval_as_often_as_promised(generator):
+    for rate, n in ((0.02, 60), (0.05, 30)):
+        samples = generator.random((400, n)) < rate
+        intervals = [bootstrap_interval(sample.astype(float)) for sample in samples if not sample.any()]
+        assert intervals
+        assert all(interval.low <= rate <= interval.high for interval in intervals)
+
+
+def test_measures_that_agree_give_a_point():
+    assert bootstrap_interval([0.25] * 9) == (0.25, 0.25, 0.25)
+    assert paired_difference([0.5, 0.25], [0.5, 0.25]) == (0.0, 0.0, 0.0)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_another(generator):

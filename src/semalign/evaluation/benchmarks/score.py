@@ -18,7 +18,7 @@ PACKAGES = ("semalign", "lm_eval", "torch", "transformers", "tokenizers", "datas
 class BenchmarkScore:
     """How a model did on a benchmark; all lists are by row.
 
-    `score` is the mean of `outcomes`, in [0, 1]; `low` and `high` are its 95 % bootstrap interval over rows and
+    `score` is the mean of `outcomes`, in [0, 1]; `low` and `high` are its 95 % interval over rows and
     `standard_error` that of the mean. `also` holds further metrics, `settings` how the rows were asked, `samples` every
     prompt and every generation.
     """

@@ -193,7 +193,7 @@ def test_an_encoder_decoder_is_not_cut():
 
 
 def test_an_encoder_decoder_of_no_listed_family_is_refused():
-    config = AutoConfig.for_model("blenderbot", d_model=24, vocab_size=N_ROW, encoder_layers=1, decoder_layers=1)
+    config = AutoConfig.for_model("blenderbot", d_model=32, vocab_size=N_ROW, encoder_layers=1, decoder_layers=1)
     module = AutoModelForSeq2SeqLM.from_config(config)
     with pytest.raises(UserError, match=r"unknown model family 'blenderbot'.*bart\.yaml"):
         assemble("b", module, tiny_tokenizer())

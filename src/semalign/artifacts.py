@@ -1,4 +1,7 @@
-"""Files of a run: JSON and safetensors, written whole or not at all, under keys made from content."""
+"""Files of a run: JSON and safetensors, written whole or not at all, under keys made from content.
+
+Of several processes the first one writes; what the others write vanishes, unless it says that all of them do.
+"""
 
 import contextlib
 import errno
@@ -12,12 +15,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import ranks
 from .errors import UserError
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, by_all: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not."""
+    if not (by_all or ranks.is_first()):
+        with tempfile.TemporaryDirectory() as nowhere:
+            yield Path(nowhere) / path.name
+        return
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -36,6 +44,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that becomes `path` when the block ends well (an older folder is replaced)."""
     if path.is_file():
         raise UserError(f"{path}: is a file, not a folder; choose another name")
+    if not ranks.is_first():
+        with tempfile.TemporaryDirectory() as nowhere:
+            yield Path(nowhere)
+        return
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
@@ -59,7 +71,29 @@ def _take_place(temporary: Path, path: Path) -> None:
     except OSError:
         os.replace(older, path)
         raise
-    shutil.rmtree(older)
+    remove_folder(older)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder: it is there whole, or it is gone and what a kill leaves of it `remove_leftovers` takes away."""
+    if not ranks.is_first():
+        return
+    gone = path.with_name(f".{path.name.lstrip('.')}.gone")
+    os.replace(path, gone)
+    shutil.rmtree(gone)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Take away what killed writers left in a folder and below it; a folder that was being replaced comes back."""
+    for path in sorted(folder.rglob(".*.old")):
+        place = path.with_name(path.name[1:].rsplit(".", 2)[0])
+        if place.exists():
+            shutil.rmtree(path)
+        else:
+            os.replace(path, place)
+    for pattern in (".*.part", ".*.gone"):
+        for path in sorted(folder.rglob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -123,11 +157,13 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} line {error.lineno}: not valid JSON ({error.msg})") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None, *, by_all: bool = False
+) -> None:
     """Write tensors as safetensors."""
     from safetensors.torch import save_file
 
-    with whole_file(path) as temporary:
+    with whole_file(path, by_all=by_all) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata or {}))
 
 

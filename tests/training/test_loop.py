@@ -6,36 +6,15 @@ import math
 import pytest
 import torch
 from pair import N_ROW, PAD, STUDENT, TEACHER, adapted_step, make_context, make_examples, make_model, trainable
+from stopped import N_EXAMPLE, OPTIONS, Stopped, start, timeless
 
 from semalign.errors import UserError
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
-from semalign.training import TrainingOptions, checkpoint, train
+from semalign.training import checkpoint, train
 from semalign.training.loop import batch_plan, learning_rate_factor
 
-OPTIONS = TrainingOptions(epochs=2, batch_size=3, learning_rate=0.02, checkpoint_every=2, diagnose_every=3)
-N_EXAMPLE = 8  # three batches an epoch, the last one of two rows: six steps
 FIELDS = {"step", "loss", "terms", "cosine", "grad_norm", "tokens", "supervised", "tokens_per_second", "lr"}
-
-
-class Stopped(Exception):
-    pass
-
-
-def start(folder, *, stop_at=None, method=None, options=OPTIONS, seed=4):
-    """A training with dropout on, stopped after `stop_at` steps; its history and adapters."""
-    _, _, step = adapted_step(method or SemAlign(), make_context(), dropout=0.3, seed=seed)
-
-    def advance(done):
-        if done == stop_at:
-            raise Stopped
-
-    history = train(step, make_examples(N_EXAMPLE), options, pad_id=PAD, seed=seed, folder=folder, advance=advance)
-    return history, {name: p.detach().clone() for name, p in trainable(step).items()}
-
-
-def timeless(entries):
-    return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in entries]
 
 
 def lines(folder):
@@ -82,9 +61,9 @@ def test_dropout_is_on_in_training_and_off_after_it(tmp_path):
     assert not any(part.training for part in step.modules())
 
 
-def test_the_last_checkpoint_is_the_only_one(tmp_path):
-    start(tmp_path)
-    assert checkpoint.found(tmp_path) == [4]
+def test_the_last_two_checkpoints_are_kept(tmp_path):
+    start(tmp_path, options=OPTIONS.model_copy(update={"checkpoint_every": 1}))
+    assert checkpoint.found(tmp_path) == [4, 5]
 
 
 def test_a_checkpoint_that_fails_leaves_the_older_one(tmp_path, monkeypatch):
@@ -104,26 +83,6 @@ def test_a_checkpoint_that_fails_leaves_the_older_one(tmp_path, monkeypatch):
     whole, expected = start(tmp_path / "whole")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert timeless(resumed.entries) == timeless(whole.entries)
-
-
-@pytest.mark.parametrize(
-    "part", ["parameters.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"]
-)
-@pytest.mark.parametrize("damage", ["cut", "missing"])
-def test_a_damaged_checkpoint_is_named_with_what_to_do(part, damage, tmp_path):
-    with pytest.raises(Stopped):
-        start(tmp_path, stop_at=2)
-    file = tmp_path / "checkpoint-2" / part
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    else:
-        file.unlink()
-    with pytest.raises(UserError, match="damaged checkpoint") as caught:
-        start(tmp_path)
-    message = str(caught.value)
-    assert message.startswith(f"{tmp_path / 'checkpoint-2'}: ")
-    assert message.endswith("delete this folder to train from the start")
-    assert "\n" not in message
 
 
 def test_metrics_hold_every_step_once_with_all_fields(tmp_path):

@@ -1,25 +1,28 @@
 """The training loop: a step module that returns the loss, exact accumulation, metrics by the line, resuming."""
 
-import json
 import math
 import random
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..artifacts import disk_errors, write_text
+from .. import ranks, stopping
 from ..data import Batch, Example
-from ..errors import UserError
 from . import checkpoint
-from .micro import micro_batches
+from .engine import Engine, start_engine
+from .metrics import Metrics
+from .micro import dealt, micro_batches
+from .mishaps import Mishaps
 from .options import TrainingOptions
+from .restart import Restart
+from .suspect import suspect_batch
+from .tally import Tally
 
 
 @runtime_checkable
@@ -55,6 +58,8 @@ class History:
     """Tokens the student read, padding not counted."""
     n_trainable: int
     """Numbers that were trained."""
+    mishaps: list[str] = field(default_factory=list)
+    """Batches that were left out and checkpoints that were damaged, in words."""
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,67 +75,78 @@ def train(
     folder: Path,
     advance: Callable[[int], None] = lambda _done: None,
     probe: Callable[[], dict[str, Any]] | None = None,
-    accelerator: Accelerator | None = None,
+    tally: Tally | None = None,
+    engine: Engine | None = None,
 ) -> History:
     """Train the parameters of `step_module` that require a gradient; checkpoints and metrics.jsonl go to `folder`.
 
-    A folder that holds a checkpoint is resumed from it. The order of rows depends on the seed and the epoch alone.
-    `probe` measures the student every `diagnose_every` steps.
+    A folder that holds a checkpoint is resumed from it, to the same bits. A run that is asked to stop ends its step,
+    saves a checkpoint and raises KeyboardInterrupt. What `tally` counts goes into checkpoints. The order of rows
+    depends on the seed and the epoch alone.
+    `probe` measures the student every `diagnose_every` steps. Of several processes each runs a part of every step, and
+    the first one writes; but for dropout, which each draws by itself, they train as one would.
     """
     assert isinstance(step_module, nn.Module)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + ranks.rank())
     parameters = {name: p for name, p in step_module.named_parameters() if p.requires_grad}
-    accelerator = accelerator or Accelerator(cpu=next(iter(parameters.values())).device.type == "cpu")
+    engine = engine or start_engine(next(iter(parameters.values())).device)
     optimizer = torch.optim.AdamW(
         list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     plan = batch_plan(len(examples), options, seed)
-    stages = stage_starts(len(plan), step_module.n_stage)
-    start = checkpoint.restore(folder, parameters, optimizer)
-    metrics = _Metrics(folder / "metrics.jsonl", start)
-    wrapped, optimizer = accelerator.prepare(step_module, optimizer)
+    mishaps = Mishaps(folder, options)
+    restart = Restart(folder, parameters, optimizer, seed=seed, mishaps=mishaps, tally=tally or Tally())
+    step = restart.begin()
+    metrics = Metrics(folder / "metrics.jsonl", step)
+    wrapped, optimizer = engine.prepare(step_module, optimizer)
     wrapped.train()
-    for step in range(start, len(plan)):
-        began = time.perf_counter()
-        stage = bisect_right(stages, step) - 1
-        first, n_stage_step = stages[stage], [*stages, len(plan)][stage + 1] - stages[stage]
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * learning_rate_factor(step - first, n_stage_step, options.warmup)
-        rows = step_module.rewrite([examples[i] for i in plan[step]], step)
-        micro = [batch.to(accelerator.device) for batch in micro_batches(rows, options, pad_id)]
-        if step in (start, first):
-            step_module.enter(stage)
-            if step_module.balanced:
-                known = metrics.entries[-1]["weights"] if step > first else None
-                step_module.weights = known or step_module.balance(micro[-1], step_module.units(micro[-1]))
-        entry = _one_step(
-            wrapped, step_module, micro, options=options, step=step, accelerator=accelerator, parameters=parameters
-        )
-        optimizer.step()
-        optimizer.zero_grad()
-        n_token = sum(int(batch.attention_mask.sum()) for batch in micro)
-        seconds = time.perf_counter() - began
-        entry |= {"tokens": n_token, "supervised": sum(batch.n_supervised for batch in micro)}
-        entry |= {"tokens_per_second": n_token / seconds, "lr": optimizer.param_groups[0]["lr"]}
-        if len(stages) > 1:
-            entry["stage"] = stage
-        if step_module.balanced:
-            entry["weights"] = step_module.weights
-        if probe and step % options.diagnose_every == 0:
-            entry["probe"] = probe()
-        metrics.write(entry)
-        if (step + 1) % options.checkpoint_every == 0 and step + 1 < len(plan):
-            checkpoint.save(folder, step + 1, parameters, optimizer)
-        advance(step + 1)
+    work = _Work(step_module, wrapped, optimizer, engine, parameters, options, pad_id, plan)
+    with stopping.at_step_ends():
+        while step < len(plan):
+            began = time.perf_counter()
+            work.enter(step)
+            if mishaps.left_out(step):
+                metrics.write({"step": step, "left_out": True})
+                step += 1
+                advance(step)
+                continue
+            random_numbers = checkpoint.random_state()
+            rows = step_module.rewrite([examples[i] for i in plan[step]], step)
+            entry, suspects = work.forward_backward(rows, step, metrics.entries)
+            if reason := mishaps.reason(entry, metrics.trained):
+                work.optimizer.zero_grad()
+                batch = suspect_batch(step_module, rows, pad_id, entry)
+                mishaps.handle(step, reason, suspects, batch, metrics.trained)
+                step = restart.after_mishap(step, random_numbers)
+                metrics.cut(step)
+                work.stage = work.balanced = None
+                continue
+            work.optimizer.step()
+            work.optimizer.zero_grad()
+            entry["tokens_per_second"] = entry["tokens"] / (time.perf_counter() - began)
+            if probe and step % options.diagnose_every == 0:
+                entry["probe"] = probe()
+            metrics.write(entry)
+            step += 1
+            stop = ranks.any_of(stopping.asked())
+            if stop or (step % options.checkpoint_every == 0 and step < len(plan)):
+                restart.save(step)
+            advance(step)
+            if stop:
+                raise KeyboardInterrupt
     wrapped.eval()
     for parameter in parameters.values():  # a stage may have left some of them frozen
         parameter.requires_grad_(True)
-    entries = metrics.entries
+    return _history(metrics.trained, parameters, mishaps)
+
+
+def _history(entries: list[dict[str, Any]], parameters: dict[str, nn.Parameter], mishaps: Mishaps) -> History:
     return History(
         entries,
-        n_step=len(plan),
+        n_step=len(entries),
         n_token=sum(entry["tokens"] for entry in entries),
         n_trainable=sum(p.numel() for p in parameters.values()),
+        mishaps=mishaps.in_words(),
     )
 
 
@@ -158,76 +174,92 @@ def learning_rate_factor(step: int, n_step: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(n_step - n_warm, 1)))
 
 
-def _one_step(
-    wrapped: nn.Module,
-    step_module: StepModule,
-    micro: list[Batch],
-    *,
-    options: TrainingOptions,
-    step: int,
-    accelerator: Accelerator,
-    parameters: dict[str, nn.Parameter],
-) -> dict[str, Any]:
-    """Forward and backward of one batch, in parts; every part is divided by the units of the whole batch."""
-    units: dict[str, int] = {}
-    for batch in micro:
-        for term, count in step_module.units(batch).items():
-            units[term] = units.get(term, 0) + count
-    norms = (
-        step_module.gradient_norms(micro[-1], step_module.units(micro[-1]))
-        if step % options.diagnose_every == 0
-        else None
-    )
-    totals: dict[str, float] = {}
-    cosines: dict[str, float] = {}
-    loss_value, n_answer = 0.0, sum(int(batch.followed.sum()) for batch in micro)
-    doubtful: list[Batch] = []
-    for batch in micro:
-        loss, terms, pair_cosines = wrapped(batch, units)
-        accelerator.backward(loss)
-        loss_value += float(loss.detach())
-        if not math.isfinite(float(loss.detach())):
-            doubtful.append(batch)
-        for term, total in terms.items():
-            totals[term] = totals.get(term, 0.0) + float(total) / max(units[term], 1)
-        for pair, total in pair_cosines.items():
-            cosines[pair] = cosines.get(pair, 0.0) + float(total) / max(n_answer, 1)
-    norm = accelerator.clip_grad_norm_(list(parameters.values()), options.gradient_clip)
-    grad_norm = float(cast(Tensor, norm))
-    _refuse_nan(loss_value, grad_norm, totals, step, doubtful or micro)
-    entry = {"step": step, "loss": loss_value, "terms": totals, "cosine": cosines, "grad_norm": grad_norm}
-    return entry | {"term_gradient_norms": norms} if norms else entry
+@dataclass
+class _Work:
+    """What the steps of a training work with."""
 
+    step_module: StepModule
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    engine: Engine
+    parameters: dict[str, nn.Parameter]
+    options: TrainingOptions
+    pad_id: int
+    plan: list[list[int]]
+    stage: int | None = None
+    """The stage that was entered last."""
+    balanced: int | None = None
+    """The stage that the weights of the terms were balanced for."""
 
-def _refuse_nan(loss: float, grad_norm: float, terms: dict[str, float], step: int, micro: list[Batch]) -> None:
-    if math.isfinite(loss) and math.isfinite(grad_norm):
-        return
-    bad = [term for term, value in terms.items() if not math.isfinite(value)]
-    what = f"loss term '{bad[0]}'" if bad else "gradient"
-    rows = [row for batch in micro for row in batch.ids]
-    raise UserError(
-        f"training stopped at step {step}: the {what} is not a finite number (rows of the batch: {', '.join(rows[:4])}"
-        f"{', ...' if len(rows) > 4 else ''}); lower the learning rate or look at these rows"
-    )
+    def enter(self, step: int) -> None:
+        """Set the learning rate of a step, and begin its stage where that is another than the last step's."""
+        stage, first, n_step = self._stage_of(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * learning_rate_factor(step - first, n_step, self.options.warmup)
+        if stage != self.stage:
+            self.step_module.enter(stage)
+            self.stage = stage
 
+    def _stage_of(self, step: int) -> tuple[int, int, int]:
+        """A step's stage, the first step of that, and how many it has."""
+        starts = stage_starts(len(self.plan), self.step_module.n_stage)
+        stage = bisect_right(starts, step) - 1
+        return stage, starts[stage], [*starts, len(self.plan)][stage + 1] - starts[stage]
 
-class _Metrics:
-    """metrics.jsonl: one line a step, cut back to the step training goes on from."""
+    def _balance(self, batch: Batch, step: int, before: Sequence[dict[str, Any]]) -> None:
+        """The weights of the terms in this stage: those that its first step was given, or found on this one's batch."""
+        stage, first, _ = self._stage_of(step)
+        if stage == self.balanced:
+            return
+        known = [entry["weights"] for entry in before[first:] if "weights" in entry]
+        found = known[-1] if known else self.step_module.balance(batch, self.step_module.units(batch))
+        self.step_module.weights, self.balanced = ranks.from_first(found), stage
 
-    def __init__(self, path: Path, start: int) -> None:
-        self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines()[:start] if path.exists() else []
-        try:
-            self.entries = [json.loads(line) for line in lines]
-        except json.JSONDecodeError:
-            self.entries = []
-        if len(self.entries) < start:
-            raise UserError(
-                f"{path}: does not hold the {start} steps that are done; delete {path.parent} to train from the start"
-            )
-        write_text(path, "".join(line + "\n" for line in lines))
+    def forward_backward(
+        self, rows: Sequence[Example], step: int, before: Sequence[dict[str, Any]]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Forward and backward of a batch, in parts; every part is divided by the units of the whole batch.
 
-    def write(self, entry: dict[str, Any]) -> None:
-        self.entries.append(entry)
-        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        What was measured, and the rows to suspect should it turn out bad. `before` are the entries of earlier steps.
+        """
+        module = self.step_module
+        micro = [batch.to(self.engine.device) for batch in micro_batches(rows, self.options, self.pad_id)]
+        if module.balanced:
+            self._balance(micro[-1], step, before)
+        units: dict[str, int] = {}
+        for batch in micro:
+            for term, count in module.units(batch).items():
+                units[term] = units.get(term, 0) + count
+        diagnosed = step % self.options.diagnose_every == 0
+        norms = module.gradient_norms(micro[-1], module.units(micro[-1])) if diagnosed else None
+        totals: dict[str, float] = {}
+        cosines: dict[str, float] = {}
+        loss_value, n_answer = 0.0, sum(int(batch.followed.sum()) for batch in micro)
+        doubtful: list[str] = []
+        own = dealt(micro)
+        for place, (batch, weight) in enumerate(own):
+            with self.engine.part(self.wrapped, last=place + 1 == len(own)):
+                loss, terms, pair_cosines = self.wrapped(batch, units)
+                self.engine.backward(weight * loss)
+            loss_value += weight * float(loss.detach())
+            if not math.isfinite(float(loss.detach())):
+                doubtful += batch.ids
+            for term, total in terms.items():
+                totals[term] = totals.get(term, 0.0) + weight * float(total) / max(units[term], 1)
+            for pair, total in pair_cosines.items():
+                cosines[pair] = cosines.get(pair, 0.0) + weight * float(total) / max(n_answer, 1)
+        loss_value = ranks.summed({"loss": loss_value}, self.engine.device)["loss"]
+        totals, cosines = (ranks.summed(values, self.engine.device) for values in (totals, cosines))
+        doubtful = [row for found in ranks.gathered(doubtful) for row in found]
+        entry: dict[str, Any] = {"step": step, "loss": loss_value, "terms": totals, "cosine": cosines}
+        entry["grad_norm"] = self.engine.clip(list(self.parameters.values()), self.options.gradient_clip)
+        if norms:
+            entry["term_gradient_norms"] = norms
+        entry["tokens"] = sum(int(batch.attention_mask.sum()) for batch in micro)
+        entry["supervised"] = sum(batch.n_supervised for batch in micro)
+        entry["lr"] = self.optimizer.param_groups[0]["lr"]
+        if module.n_stage > 1:
+            entry["stage"] = self.stage
+        if module.balanced:
+            entry["weights"] = module.weights
+        return entry, doubtful or [row for batch in micro for row in batch.ids]

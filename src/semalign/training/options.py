@@ -54,6 +54,11 @@ class TrainingOptions(BaseModel):
     """Steps between checkpoints; a run that was stopped goes on from the last one."""
     diagnose_every: PositiveInt = 25
     """Steps between measurements of each loss term's own gradient norm."""
+    on_trouble: Literal["stop", "skip", "roll_back"] = "stop"
+    """What becomes of a step whose loss or gradient is not finite, or whose loss jumps: training stops, or leaves the
+    batch out (`skip`), or goes back to a checkpoint before it and leaves out the batches from there to it."""
+    spike_factor: float | None = Field(default=None, gt=1)
+    """A loss so many times the median of the last 50 steps is such a jump. None: no loss is, however large."""
     lora: LoraOptions = LoraOptions()
 
     def n_step(self, n_row: int) -> int:
@@ -62,7 +67,7 @@ class TrainingOptions(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_default(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return without_unchanged(self, plain(self), ("gradient_checkpointing",))
+        return without_unchanged(self, plain(self), ("gradient_checkpointing", "on_trouble", "spike_factor"))
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> "TrainingOptions":

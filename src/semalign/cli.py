@@ -52,6 +52,24 @@ def run(config: Config, out: Out = None, overrides: Set = None, plain: Plain = F
 
 
 @app.command()
+def init(
+    teacher: Annotated[str, typer.Argument(help="The larger model: a folder or a hub id.", show_default=False)],
+    student: Annotated[str, typer.Argument(help="The smaller one.", show_default=False)],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Rows: JSON lines, a JSON list, or a folder with train.jsonl; GSM8K if not given."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The configuration to write.")] = Path("semalign.yaml"),
+) -> None:
+    """Write a commented configuration for two models and your rows; refuses to overwrite one."""
+    from .scaffold import write_config
+
+    for note in write_config(teacher, student, out, data=data).notes:
+        typer.echo(note)
+    typer.echo(f"written: {out}; next: semalign doctor {out}, then semalign run {out}")
+
+
+@app.command()
 def doctor(
     config: Config,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,

@@ -1,4 +1,4 @@
-"""What can be known of a model without loading its weights: configuration, tokenizer, and a few rows of its embedding."""
+"""What can be known of a model without loading its weights: configuration, tokenizer, some rows of its embedding."""
 
 import os
 from dataclasses import dataclass

@@ -1,15 +1,15 @@
 """The stage between plan and training: what the teacher says goes to disk, and its blocks out of memory."""
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from .artifacts import read_json, write_json
+from .artifacts import read_json, remove_folder, write_json
 from .config import Run
 from .data import Example
 from .methods import LoopMethod, Method, MethodContext, Plan
 from .methods.teacher_cache import TeacherCache, in_words
+from .models import LanguageModel
 from .models.released import released
 from .prepare import load_model
 from .progress import Reporter
@@ -41,10 +41,15 @@ def cached(
     shared, own = config.cache_folder, folder / "cache" / name
     cache = TeacherCache.of(method.step(context, plan), config.cache, shared or own)
     _fill(cache, folder, reporter, name, examples)
-    with released(context.teacher, lambda: load_model(config, config.teacher, context.teacher.device)):
+    with _without(context.teacher, lambda: load_model(config, config.teacher, context.teacher.device)):
         yield cache
     if shared is None:
-        shutil.rmtree(own)
+        remove_folder(own)
+
+
+def _without(teacher: LanguageModel, again: Callable[[], LanguageModel]) -> AbstractContextManager[None]:
+    """A packed teacher stays: it takes little memory, and would have to be packed anew."""
+    return nullcontext() if teacher.is_quantized else released(teacher, again)
 
 
 def _fill(cache: TeacherCache, folder: RunFolder, reporter: Reporter, name: str, examples: Sequence[Example]) -> None:

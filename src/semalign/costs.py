@@ -39,7 +39,7 @@ class Ledger:
         try:
             yield cost
         finally:
-            cost.seconds = time.perf_counter() - started
+            cost.seconds += time.perf_counter() - started
             cost.peak_bytes = peak_bytes()
             self.costs.append(cost)
 

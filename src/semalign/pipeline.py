@@ -1,13 +1,15 @@
 """The stages of a run, in order, top to bottom: data, models, scores, teacher, plans, training, scores, report."""
 
 import contextlib
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import stopping
 from .artifacts import read_json, write_json
 from .caching import cached
 from .config import Run
@@ -18,6 +20,7 @@ from .environment import environment
 from .errors import UserError
 from .evaluation import TaskScore, evaluate
 from .evaluation.benchmarks import evaluate_benchmarks
+from .lock import refuse_locked
 from .methods import Given, Method, MethodContext, Plan
 from .methods.sft import SFT
 from .models import (
@@ -44,7 +47,7 @@ from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows
 from .run_folder import RunFolder
-from .training import History
+from .training import History, Tally
 from .training.watch import trouble
 from .two_tokenizers import compare_tokenizers
 
@@ -63,6 +66,7 @@ class Work:
     """Whether a person will look at this run by itself."""
 
 
+@stopping.listening()
 def run(
     config: Run | str | Path | Mapping[str, Any],
     out: str | Path | None = None,
@@ -84,7 +88,8 @@ def run(
         config = Run.read(config, overrides)
     elif not isinstance(config, Run):
         config = Run.make(config)
-    reporter = reporter or Reporter(plain=True)
+    reporter, path = reporter or Reporter(plain=True), Path(out) if out else Path("runs") / config.name
+    refuse_locked(path)
     device = pick_device(config.device)
     check_benchmarks(config)
     tasks, overlap = load_tasks(config)
@@ -100,52 +105,58 @@ def run(
     uncovered = tokenizers.warnings if tokenizers else []
     for warning in uncovered:
         reporter.warn(warning)
-    folder = RunFolder.open(Path(out) if out else Path("runs") / config.name, config.plain())
-    folder.check_inputs(input_keys(rows, student, teacher))
-    if borrow is not None:
-        folder.borrow(borrow)
+    with RunFolder.hold(path, config.plain()) as folder:
+        folder.check_inputs(input_keys(rows, student, teacher))
+        if borrow is not None:
+            folder.borrow(borrow)
+        with _status(folder):
+            work = Work(config, rows, folder, reporter, pages)
+            surroundings, started = environment(), time.time()
+            write_json(folder / "environment.json", surroundings)
+            warnings = [*overlap.warnings, *uncovered, *_before(work, student, teacher)]
+            adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
+            context = method_context(config, rows, teacher, student, tokens)
+            probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None
+            diagnostics = {"student": _diagnose(work, "student", probe, student)}
+            trained = {}
+            for name, method in config.methods.items():
+                trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
+            for name, result in trained.items():
+                warnings += _troubles(name, result.method, result.history)  # each was said when its training ended
+            record = make_record(
+                config,
+                folder,
+                rows,
+                context,
+                trained=trained,
+                adapted=adapted,
+                diagnostics=diagnostics if probe else None,
+                warnings=warnings,
+                overlap=overlap.plain(),
+                tokenizers=tokenizers and tokenizers.plain(),
+                environment=surroundings,
+                started=started,
+                curves=pages,
+            )
+            write_json(folder / "record.json", record)
+            if pages:
+                write_report(folder, record)
+    return folder.path
+
+
+@contextlib.contextmanager
+def _status(folder: RunFolder) -> Iterator[None]:
+    """status.json says what becomes of the block."""
     folder.set_status("running")
-    surroundings = environment()
-    write_json(folder / "environment.json", surroundings)
-    started = time.time()
     try:
-        work = Work(config, rows, folder, reporter, pages)
-        warnings = [*overlap.warnings, *uncovered, *_before(work, student, teacher)]
-        adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
-        context = method_context(config, rows, teacher, student, tokens)
-        probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None
-        diagnostics = {"student": _diagnose(work, "student", probe, student)}
-        trained = {}
-        for name, method in config.methods.items():
-            trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
-        for name, result in trained.items():
-            # each was said when its training ended
-            warnings += trouble(name, result.history.entries, learned_map=result.method.learned_map)
-        record = make_record(
-            config,
-            folder,
-            rows,
-            context,
-            trained=trained,
-            adapted=adapted,
-            diagnostics=diagnostics if probe else None,
-            warnings=warnings,
-            overlap=overlap.plain(),
-            tokenizers=tokenizers and tokenizers.plain(),
-            environment=surroundings,
-            started=started,
-            curves=pages,
-        )
-        write_json(folder / "record.json", record)
-        if pages:
-            write_report(folder, record)
+        yield
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
-        with contextlib.suppress(UserError):  # a full disk must not hide what went wrong
+        # a full disk must not hide what went wrong
+        with stopping.shielded(), contextlib.suppress(UserError):
             folder.set_status("cancelled" if stopped else "failed", str(error).partition("\n")[0])
         raise
     folder.set_status("done")
-    return folder.path
 
 
 def _score(work: Work, model: LanguageModel, name: str) -> None:
@@ -159,10 +170,11 @@ def _score_tasks(work: Work, model: LanguageModel, name: str) -> None:
     if work.folder.done(stage):
         return
     options = work.config.evaluation
+    scored = TaskScore.load(work.folder / "eval" / name)  # by an earlier start of this run
     with work.folder.stage(stage) as cost, work.reporter.stage(f"evaluating {name}") as advance:
         evaluate(
             model,
-            work.rows.tasks,
+            [task for task in work.rows.tasks if task.name not in scored],
             split=options.split,
             template=work.config.data.template,
             batch_size=options.batch_size,
@@ -258,6 +270,7 @@ def _train(
     plan = _plan(work, name, method, context)
     stored = work.folder / "train" / name
     if work.folder.done(f"train {name}"):
+        shutil.rmtree(work.folder / "cache" / name, ignore_errors=True)  # where a kill came before it was removed
         adapter = load_adapter(context.student, stored / "adapter")
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
     options, rows = work.config.training, {split: work.rows.split(split) for split in work.rows.examples}
@@ -272,9 +285,10 @@ def _train(
         plan=plan,
         examples=rows["train"],
     )
-    with caching as signals, _teacher_tokens(context.teacher, stored) as read:
+    with caching as signals, reading(context.teacher) as read:
         adapter = method.adapt(context, plan, options.lora)
         with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
+            tally = Tally(read)
             given = Given(
                 rows=rows,
                 options=options,
@@ -283,12 +297,13 @@ def _train(
                 advance=lambda done: advance(done, total),
                 probe=None if probe is None else partial(probe, context.student),
                 signals=signals,
+                tally=tally,
             )
             history = method.fit(context, plan, adapter, given)
-            cost.tokens, cost.teacher_tokens = history.n_token, read()
+            cost.tokens, cost.teacher_tokens, cost.seconds = history.n_token, tally.teacher_tokens, tally.seconds_before
             save_adapter(adapter, stored / "adapter")
             write_json(stored / "history.json", history.plain())
-    for warning in trouble(name, history.entries, learned_map=method.learned_map):
+    for warning in _troubles(name, method, history):
         work.reporter.warn(warning)
     return Trained(method.label, method, plan, history), adapter
 
@@ -304,17 +319,8 @@ def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan
     return Plan.load(stored)
 
 
-@contextlib.contextmanager
-def _teacher_tokens(teacher: LanguageModel, folder: Path) -> Iterator[Callable[[], int]]:
-    """What the teacher reads for a training, with what it read before a stop that the training goes on from."""
-    path = folder / "teacher_tokens.json"
-    earlier = read_json(path) if path.exists() and any(folder.glob("checkpoint-*")) else 0
-    with reading(teacher) as read:
-        try:
-            yield lambda: earlier + read()
-        finally:
-            with contextlib.suppress(UserError):  # as in `run`
-                write_json(path, earlier + read())
+def _troubles(name: str, method: Method, history: History) -> list[str]:
+    return trouble(name, history.entries, learned_map=method.learned_map, mishaps=history.mishaps)
 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 
-from .artifacts import read_json, whole_folder, write_json, write_text
+from .artifacts import read_json, remove_leftovers, whole_folder, write_json, write_text
 from .costs import Cost, Ledger
 from .errors import UserError
+from .lock import LOCK, locked
+from .stopping import check
 
 UNTOUCHED = ("evaluate student", "benchmarks student", "evaluate teacher", "benchmarks teacher")
 ADAPTED = tuple(f"{work} teacher_adapted" for work in ("prepare", "train", "evaluate", "benchmarks"))
@@ -36,20 +38,21 @@ class RunFolder:
         )
 
     @classmethod
+    @contextmanager
+    def hold(cls, path: Path, config: dict[str, Any]) -> Iterator["RunFolder"]:
+        """`open` the folder for this process alone within the block; what killed writers left in it is taken away."""
+        _refuse(path, config)
+        _make(path)
+        with locked(path):
+            remove_leftovers(path)
+            yield cls.open(path, config)
+
+    @classmethod
     def open(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
         """Make the folder, or go on with the run it holds; refuse where it holds anything else."""
-        if path.is_file():
-            raise UserError(f"{path}: is a file; give a folder as --out")
+        _refuse(path, config)
+        _make(path)
         held = path / "config.yaml"
-        if held.exists():
-            _refuse_another(held, config)
-            _refuse_older(path)
-        elif path.is_dir() and any(path.iterdir()):
-            raise UserError(f"{path}: is not empty and holds no run; choose another --out")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
         if shutil.disk_usage(path).free < FREE_BYTES:
             raise UserError(f"{path}: less than {FREE_BYTES // 10**6} MB of disk space left; choose another --out")
         if not held.exists():
@@ -73,6 +76,7 @@ class RunFolder:
     @contextmanager
     def stage(self, name: str) -> Iterator[Cost]:
         """Measure a stage and write it down as done when the block ends well."""
+        check()
         with self.ledger.stage(name) as cost:
             yield cost
         self._done[name] = {fact: value for fact, value in asdict(cost).items() if fact != "stage"}
@@ -132,6 +136,26 @@ class RunFolder:
 
     def set_status(self, status: str, detail: str = "") -> None:
         write_json(self.path / "status.json", {"status": status, "detail": detail, "stages": list(self._done)})
+
+
+def _refuse(path: Path, config: dict[str, Any]) -> None:
+    """Refuse a path that holds anything but this run; a run that was killed at once left its lock alone."""
+    if path.is_file():
+        raise UserError(f"{path}: is a file; give a folder as --out")
+    if (path / "config.yaml").exists():
+        _refuse_another(path / "config.yaml", config)
+        _refuse_older(path)
+    elif path.is_dir() and not all(
+        own.name == LOCK or (own.name.startswith(".config.yaml.") and own.suffix == ".part") for own in path.iterdir()
+    ):
+        raise UserError(f"{path}: is not empty and holds no run; choose another --out")
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
 
 
 def _refuse_another(held: Path, config: dict[str, Any]) -> None:

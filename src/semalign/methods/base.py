@@ -16,7 +16,7 @@ from ..models import LanguageModel, SharedTokens, lora, recomputing
 from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
-from ..training import History, LoraOptions, TrainingOptions, train
+from ..training import History, LoraOptions, Tally, TrainingOptions, train
 from .step import Step
 from .teacher import SignalSource
 
@@ -120,6 +120,8 @@ class Given:
     probe: Callable[[], dict[str, Any]] | None = None
     signals: SignalSource | None = None
     """Followed in place of the teacher, where a method is cacheable."""
+    tally: Tally | None = None
+    """What the training costs beside what its history says; where there are checkpoints, they carry it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +135,17 @@ class Method(Strategy, abc.ABC, kind="method"):
     """Whether all it asks of the teacher while it trains is what an `OnlineTeacher` says of the training rows."""
     one_tokenizer: ClassVar[bool] = False
     """Whether teacher and student must write text with the same tokens."""
+    decoder_only: ClassVar[bool] = False
+    """Whether neither model may be an encoder-decoder."""
     checkpoints: ClassVar[bool] = False
     """Whether `gradient_checkpointing` has an effect on its training."""
     learned_map: ClassVar[bool] = False
     """Whether student and teacher states meet through a map that is trained with the student."""
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether it looks at the teacher's weights themselves, beyond embedding, norms and head."""
+        return False
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         """Raise UserError where the method cannot work on these models and steps: asked before anything is written."""
@@ -189,6 +198,7 @@ class LoopMethod(Method, abc.ABC):
                 folder=given.folder,
                 advance=given.advance,
                 probe=given.probe,
+                tally=given.tally,
             )
         if plan.start:
             fold(context.student, adapter)

@@ -2,5 +2,6 @@
 
 from .loop import History, train
 from .options import LoraOptions, TrainingOptions
+from .tally import Tally
 
-__all__ = ["History", "LoraOptions", "TrainingOptions", "train"]
+__all__ = ["History", "LoraOptions", "Tally", "TrainingOptions", "train"]

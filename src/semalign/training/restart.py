@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import ranks
+from ..errors import UserError
 from . import checkpoint
 from .mishaps import Mishaps
 from .tally import Tally
@@ -55,9 +57,11 @@ class Restart:
                 checkpoint.drop(self._folder, step)
         ranks.wait()
         found = checkpoint.restore(self._folder, self._parameters, self._optimizer, self._mishaps.damaged)
+        if len(set(ranks.gathered(found[0]))) > 1:
+            raise UserError(f"{self._folder}: the processes find different checkpoints in it; it must be one for all")
         if found[0] == 0:
             self._optimizer.state.clear()
-            torch.manual_seed(self._seed)
+            torch.manual_seed(self._seed + ranks.rank())
             with torch.no_grad():
                 for name, value in self._first.items():
                     self._parameters[name].copy_(value)

@@ -8,15 +8,19 @@ LOW_COSINE = 0.2  # below it the target is not followed: aligned pairs pass 0.3 
 GRADIENT_RATIO = 100.0  # beyond it the smaller term does not count
 
 
-def trouble(method: str, history: Sequence[dict[str, Any]], *, learned_map: bool = False) -> list[str]:
+def trouble(
+    method: str, history: Sequence[dict[str, Any]], *, learned_map: bool = False, mishaps: Sequence[str] = ()
+) -> list[str]:
     """Warnings for a finished or running training, from its metrics.
 
-    With a `learned_map` a low cosine at the beginning is no trouble: the map knows nothing yet.
+    With a `learned_map` a low cosine at the beginning is no trouble: the map knows nothing yet. `mishaps` are those of
+    the training, in words.
     """
+    met = [f"{method}: {mishap}" for mishap in mishaps]
     if not history:
-        return []
+        return met
     low_cosine = [] if learned_map else _low_cosine(method, history)
-    return [*low_cosine, *_unbalanced(method, history), *_exploding(method, history)]
+    return [*met, *low_cosine, *_unbalanced(method, history), *_exploding(method, history)]
 
 
 def _low_cosine(method: str, history: Sequence[dict[str, Any]]) -> list[str]:

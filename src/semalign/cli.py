@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .errors import UserError
+from .stopping import listening
 
 # Idle OpenMP threads that spin slow a busy machine several times; set before torch is imported; a user's choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -345,7 +346,8 @@ def _show(folder: Path) -> None:
 def main() -> NoReturn:
     """Exit code 0 when all is well, 2 for a user's mistake (one line), 130 when interrupted."""
     try:
-        app(standalone_mode=True)
+        with listening():  # a batch system's SIGTERM is an interrupt too
+            app(standalone_mode=True)
     except UserError as error:
         print(f"semalign: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,140 @@
+"""Several processes train as one does: the same losses and weights, whatever the rows are divided into."""
+
+import json
+
+import pytest
+import torch
+from pair import PAD, adapted_step, make_context, make_examples, trainable
+from processes import in_processes
+
+from semalign import ranks
+from semalign.methods.hidden_kd import HiddenKD
+from semalign.methods.semalign import SemAlign
+from semalign.methods.sft import SFT
+from semalign.strategy import build
+from semalign.training import TrainingOptions, checkpoint, train
+
+N_EXAMPLE = 11  # batches of 7 and of 4 rows
+OPTIONS = TrainingOptions(epochs=2, batch_size=7, learning_rate=0.02, diagnose_every=2, checkpoint_every=1)
+METHODS = {
+    "semalign": SemAlign(),
+    "projectors": HiddenKD(),
+    "balanced": SemAlign(balance=True),
+    "stages": build("method", {"name": "semalign", "pairing": "depth", "schedule": "frontier", "site": "block_out"}),
+}
+# what a step measures over all of its rows; a term's gradient norm is that of one micro-batch
+OVER_ALL = ("loss", "grad_norm", "tokens", "supervised", "lr")
+CLOSE = {"rel": 1e-9, "abs": 1e-12}  # models are float64: only the order of sums differs
+
+
+class Stopped(Exception):
+    pass
+
+
+def trained(folder, method=None, options=OPTIONS, *, stop_at=None, rows=N_EXAMPLE, dropout=0.0):
+    """What training measured at each step, the weights it ends with, and the rows that this process ran a step."""
+    _, _, step = adapted_step(method or SemAlign(), make_context(), dropout=dropout)
+    ran = []
+    step.register_forward_pre_hook(lambda _step, given: ran.append(given[0].ids))
+
+    def advance(done):
+        if done == stop_at:
+            raise Stopped
+
+    given = {"pad_id": PAD, "seed": 4, "folder": folder, "advance": advance}
+    try:
+        entries = train(step, make_examples(rows), options, **given).entries
+    except Stopped:
+        entries = None
+    return entries, {name: p.detach().clone() for name, p in trainable(step).items()}, ran
+
+
+def measured(entries):
+    return [{**{name: entry[name] for name in OVER_ALL}, **entry["terms"], **entry["cosine"]} for entry in entries]
+
+
+def assert_alike(found, expected):
+    for entry, wanted in zip(measured(found[0]), measured(expected[0]), strict=True):
+        assert entry == pytest.approx(wanted, **CLOSE)
+    for name, weight in expected[1].items():
+        torch.testing.assert_close(found[1][name], weight, rtol=CLOSE["rel"], atol=CLOSE["abs"])
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_two_processes_train_as_one(method, tmp_path):
+    options = OPTIONS.model_copy(update={"micro_batch_size": 4})  # the same micro-batches in one process and in two
+    one = trained(tmp_path / "one", method, options)
+    for found in in_processes(2, trained, tmp_path / "two", method, options):
+        assert_alike(found, one)
+
+
+@pytest.mark.parametrize(("n", "micro"), [(2, 1), (2, 3), (4, None), (4, 2)])
+def test_accumulation_and_uneven_batches_make_no_difference(n, micro, tmp_path):
+    one = trained(tmp_path / "one", SFT())
+    found = in_processes(
+        n, trained, tmp_path / "several", SFT(), OPTIONS.model_copy(update={"micro_batch_size": micro})
+    )
+    for of_rank in found:
+        assert_alike(of_rank, one)
+    n_forward = {len(of_rank[2]) for of_rank in found}
+    assert len(n_forward) == 1, "what they send one another meets only if all run as often"
+
+
+def test_processes_without_a_row_take_part(tmp_path):
+    one = trained(tmp_path / "one", rows=2)
+    for found in in_processes(4, trained, tmp_path / "four", rows=2):
+        assert_alike(found, one)
+
+
+def test_each_process_runs_a_part_of_the_rows_and_the_first_one_writes(tmp_path):
+    options = OPTIONS.model_copy(update={"epochs": 1, "batch_size": N_EXAMPLE + 1, "diagnose_every": 100})
+    ran = [found[2] for found in in_processes(2, trained, tmp_path, SFT(), options, rows=N_EXAMPLE + 1)]
+    rows = [sorted(row for batch in of_rank for row in batch) for of_rank in ran]
+    assert [len(of_rank) for of_rank in rows] == [6, 6]
+    assert sorted(rows[0] + rows[1]) == sorted(example.id for example in make_examples(N_EXAMPLE + 1))
+    assert len((tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_stopped_training_goes_on_with_another_number_of_processes(dropout, tmp_path):
+    folder, options = tmp_path / "stopped", OPTIONS.model_copy(update={"epochs": 3})
+    one = trained(tmp_path / "one", options=options, dropout=dropout)
+    in_processes(2, trained, folder, options=options, dropout=dropout, stop_at=2)
+    assert checkpoint.found(folder)[-1] == 2
+    trained(folder, options=options, dropout=dropout, stop_at=4)
+    found = in_processes(2, trained, folder, options=options, dropout=dropout)
+    assert [entry["step"] for entry in found[0][0]] == [entry["step"] for entry in one[0]]
+    assert all(torch.equal(found[0][1][name], found[1][1][name]) for name in one[1])
+    if not dropout:
+        assert_alike(found[1], one)
+
+
+def test_with_dropout_two_processes_go_on_bit_for_bit(tmp_path):
+    whole = in_processes(2, trained, tmp_path / "whole", dropout=0.3)
+    in_processes(2, trained, tmp_path / "stopped", dropout=0.3, stop_at=2)
+    resumed = in_processes(2, trained, tmp_path / "stopped", dropout=0.3)
+    assert all(torch.equal(resumed[1][1][name], weight) for name, weight in whole[1][1].items())
+    assert measured(resumed[0][0]) == measured(whole[0][0])
+
+
+def shared():
+    """What processes tell one another."""
+    from semalign.training.engine import start_engine
+
+    engine = start_engine(torch.device("cpu"))
+    rank = ranks.rank()
+    return {
+        "share": ranks.share(range(5)),
+        "from_first": ranks.from_first(f"of {rank}"),
+        "gathered": ranks.gathered(rank),
+        "summed": ranks.summed({"a": rank + 0.5, "b": 1.0}, engine.device),
+        "any_of": [ranks.any_of(rank == 1), ranks.any_of(False)],
+    }
+
+
+def test_what_processes_tell_one_another():
+    first, second = in_processes(2, shared)
+    assert (first.pop("share"), second.pop("share")) == ([0, 2, 4], [1, 3])
+    both = {"from_first": "of 0", "gathered": [0, 1], "summed": {"a": 2.0, "b": 2.0}, "any_of": [True, False]}
+    assert first == second == both
+    assert json.dumps(ranks.gathered(7)) == "[7]"

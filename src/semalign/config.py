@@ -13,6 +13,7 @@ from .errors import UserError
 from .evaluation.benchmarks import BenchmarksConfig, Options
 from .methods import Method
 from .methods.cache_options import CacheOptions, refuse_cache
+from .models.quantized import Quantization
 from .paths import expand
 from .settings import Part, read_values, validated, without_unchanged
 from .strategy import build
@@ -62,6 +63,12 @@ class TeacherConfig(ModelConfig):
 
     adapt: bool = False
     """Fine-tune the teacher with LoRA on the training rows first: likelihoods then measure knowledge, not format."""
+    quantization: Quantization | None = None
+    """Its layers in 8 or 4 bits a weight (bitsandbytes); `dtype` is then what it computes in."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_unchanged(self, plain(self), ("quantization",))
 
 
 class DataConfig(Part):

@@ -32,6 +32,7 @@ def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
         dtype=dtype,
         device=device,
         trust_remote_code=part.trust_remote_code,
+        quantization=getattr(part, "quantization", None),
     )
 
 
@@ -45,6 +46,11 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
             raise UserError(
                 f"method '{name}' needs a teacher with the student's tokenizer, but those of {teacher.name} and "
                 f"{student.name} differ: {difference}; leave it out, or choose another pair"
+            )
+        if teacher.is_quantized and method.reads_weights:
+            raise UserError(
+                f"method '{name}' reads the teacher's weights one by one, and teacher.quantization packs them; leave "
+                "out one of the two"
             )
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)

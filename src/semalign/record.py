@@ -11,7 +11,7 @@ from .basis.input_side import InputSide
 from .basis.quality import reconstruction
 from .basis.random import Random
 from .benchmark_record import benchmark_record
-from .config import ModelConfig, Run
+from .config import ModelConfig, Run, TeacherConfig
 from .data import counts
 from .evaluation import (
     TaskScore,
@@ -23,6 +23,7 @@ from .evaluation import (
 )
 from .methods import MethodContext
 from .models import LanguageModel, Site
+from .models.quantized import n_weight
 from .paired import differences
 from .results import Rows, Trained
 from .run_folder import RunFolder
@@ -95,9 +96,9 @@ def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
         "model": part.model,
         "n_layer": model.n_layer,
         "width": model.width,
-        # an adapted teacher carries its adapter: what is counted is the model
-        "parameters": sum(p.numel() for name, p in model.module.named_parameters() if "lora_" not in name),
+        "parameters": n_weight(model),
         "trust_remote_code": part.trust_remote_code,
+        **({"quantization": part.quantization} if isinstance(part, TeacherConfig) and part.quantization else {}),
     }
 
 

@@ -21,6 +21,8 @@ class Attribution(Strategy, abc.ABC, kind="attribution"):
 
     finds_planted: ClassVar[bool] = True
     """Whether the only layer that matters ranks first (a contract test plants one)."""
+    reads_weights: ClassVar[bool] = False
+    """Whether it looks at the model's weights themselves."""
 
     @abc.abstractmethod
     def score(self, model: LanguageModel, batches: Sequence[Batch]) -> Float[Tensor, "n_layer"]:

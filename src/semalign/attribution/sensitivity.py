@@ -29,6 +29,7 @@ class Sensitivity(Attribution, name="sensitivity"):
     """
 
     source = "Zhong et al. 2024, arXiv:2310.11451"
+    reads_weights = True
 
     def score(self, model: LanguageModel, batches: Sequence[Batch]) -> Float[Tensor, "n_layer"]:
         totals = torch.zeros(model.n_layer, dtype=torch.float64)

@@ -40,6 +40,10 @@ class Seeking(Injected, name="seeking"):
     seed: int | None = None
     """Of the window anywhere. None: the run's seed (0 outside a run)."""
 
+    @property
+    def reads_weights(self) -> bool:
+        return True
+
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         if teacher.n_layer < student.n_layer:
             raise UserError(

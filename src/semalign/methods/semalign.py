@@ -72,6 +72,10 @@ class SemAlign(LoopMethod, name="semalign"):
     def __post_init__(self) -> None:
         refuse_without_effect(self)
 
+    @property
+    def reads_weights(self) -> bool:
+        return self.attribution is not None and self.attribution.reads_weights
+
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         refuse_top_k((self.loss, *self.outputs), teacher, student)
         if self.basis.name == "identity" and not self.loss.any_width and teacher.width != student.width:

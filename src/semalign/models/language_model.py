@@ -41,6 +41,11 @@ class LanguageModel:
         return bool(self.module.config.is_encoder_decoder)
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether the weights of the blocks are packed, several bits each."""
+        return bool(getattr(self.module, "is_quantized", False))
+
+    @property
     def decoder_start(self) -> int | None:
         """The token that the decoder of an encoder-decoder begins with; None for a decoder-only model."""
         return decoder_start(self.module) if self.is_encoder_decoder else None

@@ -19,6 +19,7 @@ from ..errors import UserError, unknown
 from .checks import check_files, check_loaded, check_tokenizer, check_weights
 from .discover import assemble
 from .language_model import LanguageModel, decoder_start
+from .quantized import Quantization, packing, with_gradients
 from .quiet import quiet
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
@@ -32,10 +33,12 @@ def load(
     dtype: Dtype = "auto",
     device: str | torch.device = "cpu",
     trust_remote_code: bool = False,
+    quantization: Quantization | None = None,
 ) -> LanguageModel:
     """The model `name` in evaluation mode, its weights frozen: a folder, a hub id, or "embedded:teacher" or ":student".
 
-    Only safetensors are read. `dtype` "auto" keeps the dtype of the files. HF_HUB_OFFLINE is respected.
+    Only safetensors are read. `dtype` "auto" keeps the dtype of the files. HF_HUB_OFFLINE is respected. With
+    `quantization` the layers' weights are packed as they are loaded, and `dtype` is what they compute in.
     """
     source = _source(name)
     options = {
@@ -46,10 +49,13 @@ def load(
     with quiet():
         kind = _kind(name, _config(name, source, options))
         tokenizer = _tokenizer(name, source, options)
-        module = _module(name, source, dtype, options, kind)
+        packed = packing(quantization, dtype, device) if quantization else {}
+        module = _module(name, source, dtype, options | packed, kind)
     check_weights(name, module)
     check_tokenizer(name, module, tokenizer)
-    module = module.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
+    # packed weights are where they were packed
+    module = with_gradients(module) if quantization else module.to(device)  # pyright: ignore[reportArgumentType]
+    module = module.eval().requires_grad_(False)
     return assemble(name, module, tokenizer)
 
 

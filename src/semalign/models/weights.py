@@ -6,6 +6,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..errors import UserError
 from .family import Role
 from .language_model import LanguageModel
 
@@ -31,6 +32,8 @@ class Weight:
 
 def layer_weights(model: LanguageModel, layer: int) -> dict[str, Weight]:
     """All parameters of a layer by the names they have without adapters; those of adapters are left out."""
+    if model.is_quantized:
+        raise UserError(f"{model.name}: its weights are packed and cannot be read one by one; load it unquantized")
     block, found = model.blocks[layer], {}
     for name, parameter in block.named_parameters():
         if "lora_" not in name:

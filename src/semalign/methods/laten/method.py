@@ -72,6 +72,10 @@ class LaTen(Method, name="laten"):
         if self.fuse == "mean" and self.steps == 1:
             raise UserError("'fuse: mean' has no effect with 'steps: 1'; raise 'steps', or set 'fuse: first'")
 
+    @property
+    def reads_weights(self) -> bool:
+        return True
+
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         if teacher.n_layer < student.n_layer:
             raise UserError(

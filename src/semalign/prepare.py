@@ -11,6 +11,7 @@ from .data import Batch, Example, Task, batches, end_token, padding_token
 from .errors import UserError
 from .evaluation.benchmarks import check_options, check_room, need_sandbox
 from .methods import MethodContext
+from .methods.encoder_decoder import refuse_encoder_decoder
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
 
@@ -52,6 +53,7 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
                 f"method '{name}' reads the teacher's weights one by one, and teacher.quantization packs them; leave "
                 "out one of the two"
             )
+        refuse_encoder_decoder(name, method, teacher, student)
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
     if config.benchmarks is not None:
@@ -105,7 +107,7 @@ def input_keys(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> di
 
 def _read(example: Example) -> list[Any]:
     """What identifies an example: its tokens and boundary, and those of the teacher where they are others."""
-    own = [example.input_ids, example.n_prompt]
+    own = [example.input_ids, example.n_prompt, *([] if example.encoder is None else [example.encoder])]
     return own if example.teacher is None else [*own, example.content_key]
 
 

@@ -48,9 +48,9 @@ class Trained:
 def encode_rows(config: Run, tasks: list[Task], model: LanguageModel, teacher: LanguageModel | None = None) -> Rows:
     """Rows as tokens; the splits a run trains or looks at. Test rows are encoded for their counts.
 
-    With a `teacher` whose tokenizer is another one, each row holds the teacher's tokens too.
+    With a `teacher` whose tokenizer is another one, or that begins in another way, each row holds its tokens too.
     """
-    other = None if teacher is None or tokenizers_agree(teacher, model).agree else teacher.tokenizer
+    other = None if teacher is None or _read_alike(teacher, model) else teacher
     data = config.data
     if teacher is not None and data.spans is not None and other is None:
         raise UserError("data.spans has no effect: teacher and student have one tokenizer; leave it out")
@@ -60,8 +60,14 @@ def encode_rows(config: Run, tasks: list[Task], model: LanguageModel, teacher: L
             how: dict[str, Any] = {"template": data.template, "max_length": data.max_length}
             if other is not None:
                 how["spans"] = data.spans or "last"
-                encoded = encode_pair(split_rows, model.tokenizer, other, **how)
+                how["starts"] = (model.decoder_start, other.decoder_start)
+                encoded = encode_pair(split_rows, model.tokenizer, other.tokenizer, **how)
             else:
-                encoded = encode(split_rows, model.tokenizer, **how)
+                encoded = encode(split_rows, model.tokenizer, **how, decoder_start=model.decoder_start)
             examples.setdefault(split, {})[task.name] = encoded
     return Rows(tasks, examples)
+
+
+def _read_alike(teacher: LanguageModel, student: LanguageModel) -> bool:
+    """Whether a row is the same tokens for both, in the same parts."""
+    return teacher.decoder_start == student.decoder_start and tokenizers_agree(teacher, student).agree

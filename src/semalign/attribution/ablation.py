@@ -20,7 +20,7 @@ def final_states(
     together cost half a forward a layer.
     """
     entries = [Point("block_out", layer) for layer in range(model.n_layer - 1)]
-    states = states_of(model, [*entries, FINAL], batch.input_ids, batch.attention_mask)
+    states = states_of(model, [*entries, FINAL], batch.input_ids, batch.attention_mask, encoder=batch.encoder)
     return states[FINAL], _without_each(model, batch, [None, *(states[point] for point in entries)])
 
 
@@ -35,6 +35,7 @@ def _without_each(
                 [FINAL],
                 batch.input_ids,
                 batch.attention_mask,
+                encoder=batch.encoder,
                 first=layer if entry is not None else 0,
                 entry=entry,
             )

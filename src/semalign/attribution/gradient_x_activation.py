@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data import Batch
-from ..models import LanguageModel, listen
+from ..models import LanguageModel, embedded, listen, run_trunk
 from .base import answer_loss
 from .gradients import GradientAttribution
 
@@ -29,12 +29,10 @@ class GradientXActivation(GradientAttribution, name="gradient_x_activation"):
     def products(self, model: LanguageModel, batch: Batch) -> Iterator[Float[Tensor, "b pos d"]]:
         """Gradient times activation at each layer; the embeddings carry the gradient, so weights need none."""
         points = self.points(model)
-        embeddings = model.module.get_input_embeddings()(batch.input_ids).detach().requires_grad_()
+        embeddings = embedded(model, batch.input_ids).detach().requires_grad_()
         with listen(model, points) as states:
-            hidden = model.module.base_model(
-                inputs_embeds=embeddings, attention_mask=batch.attention_mask, use_cache=False
-            )
-        loss = answer_loss(model, hidden.last_hidden_state, batch).sum()
+            hidden = run_trunk(model, None, batch.attention_mask, encoder=batch.encoder, embeddings=embeddings)
+        loss = answer_loss(model, hidden, batch).sum()
         outputs = [states[point] for point in points]
         gradients = torch.autograd.grad(loss, outputs, allow_unused=True)
         for output, gradient in zip(outputs, gradients, strict=True):

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..data import Batch
-from ..models import FINAL, LanguageModel, Point, listen, states_of
+from ..models import FINAL, LanguageModel, Point, embedded, listen, run_trunk, states_of
 from .base import answer_loss
 from .gradients import GradientAttribution
 
@@ -41,7 +41,7 @@ class IntegratedGradients(GradientAttribution, name="integrated_gradients"):
         points = self.points(model)
         entries = [Point("block_out", layer) for layer in range(model.n_layer - 1)]
         with torch.no_grad():
-            states = states_of(model, [*points, *entries], batch.input_ids, batch.attention_mask)
+            states = states_of(model, [*points, *entries], batch.input_ids, batch.attention_mask, encoder=batch.encoder)
         bases = self._bases(model, points, batch)
         for point, entry in zip(points, [None, *entries], strict=True):
             base, entering = bases.get(point), None if entry is None else states[entry]
@@ -51,11 +51,9 @@ class IntegratedGradients(GradientAttribution, name="integrated_gradients"):
     def _bases(self, model: LanguageModel, points: list[Point], batch: Batch) -> Mapping[Point, Tensor]:
         if self.baseline == "zero":
             return {}
-        embeddings = model.module.get_input_embeddings()(batch.input_ids)
+        embeddings = torch.zeros_like(embedded(model, batch.input_ids))
         with torch.no_grad(), listen(model, points) as states:
-            model.module.base_model(
-                inputs_embeds=torch.zeros_like(embeddings), attention_mask=batch.attention_mask, use_cache=False
-            )
+            run_trunk(model, None, batch.attention_mask, encoder=batch.encoder, embeddings=embeddings)
         return states
 
     def _mean_gradient(
@@ -71,6 +69,7 @@ class IntegratedGradients(GradientAttribution, name="integrated_gradients"):
                     [point, FINAL],
                     batch.input_ids,
                     batch.attention_mask,
+                    encoder=batch.encoder,
                     first=0 if entering is None else point.layer,
                     entry=entering,
                 )

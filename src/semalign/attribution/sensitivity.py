@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data import Batch
-from ..models import LanguageModel
+from ..models import LanguageModel, run_trunk
 from ..models.family import Role
 from ..models.weights import Weight, layer_weights, matrix_name, oriented
 from .base import Attribution, answer_loss, fixed_weights
@@ -78,10 +78,8 @@ def _each(
             hook = weight.parameter.register_post_accumulate_grad_hook(_hook(key, weight, add))
             afterwards.callback(hook.remove)
         for row in _rows(batches):
-            hidden = model.module.base_model(
-                input_ids=row.input_ids, attention_mask=row.attention_mask, use_cache=False
-            )
-            answer_loss(model, hidden.last_hidden_state, row).sum().backward()
+            hidden = run_trunk(model, row.input_ids, row.attention_mask, encoder=row.encoder)
+            answer_loss(model, hidden, row).sum().backward()
             n_row += 1
     return n_row
 
@@ -106,5 +104,10 @@ def _rows(batches: Sequence[Batch]) -> Iterator[Batch]:
         for i, name in enumerate(batch.ids):
             here = (slice(i, i + 1), slice(int(batch.attention_mask[i].sum())))
             yield Batch(
-                [name], batch.input_ids[here], batch.attention_mask[here], batch.targets[here], batch.mask[here]
+                [name],
+                batch.input_ids[here],
+                batch.attention_mask[here],
+                batch.targets[here],
+                batch.mask[here],
+                encoder=batch.encoder and batch.encoder.row(i),
             )

@@ -35,8 +35,9 @@ class Vocabulary:
     @classmethod
     def of(cls, model: LanguageModel, tokens: Int[Tensor, "n_token"]) -> "Vocabulary":
         """The rows of `tokens` (ids in this model's vocabulary); padded rows beyond the tokenizer never get in."""
+        rows = model.head_weight.detach()[tokens]
         return cls(
-            head=model.head_weight.detach()[tokens],
+            head=rows if model.head_scale == 1 else rows * model.head_scale,
             embedding=model.embedding_weight.detach()[tokens],
             gain=model.final_gain.detach(),
         )

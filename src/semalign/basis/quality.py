@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..data import Batch
-from ..models import LanguageModel, Point, SharedTokens, Site, listen
+from ..models import LanguageModel, Point, SharedTokens, Site, listen, run_trunk
 from .base import Basis, SemanticMap, Vocabulary
 
 
@@ -31,8 +31,7 @@ def agreement(
     total, n_position = torch.zeros(3, dtype=torch.float64), 0
     for batch in batches:
         own = batch.of_teacher
-        output = teacher.module.base_model(input_ids=own.input_ids, attention_mask=own.attention_mask, use_cache=False)
-        state = output.last_hidden_state[own.mask]
+        state = run_trunk(teacher, own.input_ids, own.attention_mask, encoder=own.encoder)[own.mask]
         ours = student.logits(semantic_map(state).to(student.head_weight.dtype))[:, tokens.student]
         total += agreements(ours, teacher.logits(state)[:, tokens.teacher])
         n_position += state.shape[0]
@@ -79,7 +78,7 @@ def reconstruction(
     total, n_position = torch.zeros(model.n_layer, dtype=torch.float64), 0
     for batch in batches:
         with listen(model, points) as states:
-            model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+            run_trunk(model, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
         real = batch.attention_mask.bool()
         for layer, point in enumerate(points):
             state = states[point][real]

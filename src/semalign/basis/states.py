@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data import Batch
 from ..errors import UserError
 from ..linalg.moments import Moments
-from ..models import LanguageModel, Point, listen
+from ..models import LanguageModel, Point, listen, run_trunk
 from .base import Basis, MapContext, SemanticMap
 from .linear import LinearMap
 
@@ -140,5 +140,5 @@ def chosen_positions(batch: Batch, positions: Positions) -> Bool[Tensor, "b pos"
 
 def _heard(model: LanguageModel, batch: Batch, points: list[Point]) -> dict[Point, Tensor]:
     with listen(model, points) as states:
-        model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+        run_trunk(model, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
     return states

@@ -4,18 +4,34 @@ import dataclasses
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .tokens import Example
 
 
+class EncoderRows(NamedTuple):
+    """What the encoder of an encoder-decoder reads, padded at the right."""
+
+    input_ids: Int[Tensor, "b e_pos"]
+    attention_mask: Int[Tensor, "b e_pos"]
+
+    def row(self, index: int) -> "EncoderRows":
+        """One row as a batch of its own, without its padding."""
+        here = (slice(index, index + 1), slice(int(self.attention_mask[index].sum())))
+        return EncoderRows(self.input_ids[here], self.attention_mask[here])
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows padded at the right; `targets` is the next token, `mask` is True where the next token is an answer token."""
+    """Rows padded at the right; `targets` is the next token, `mask` is True where the next token is an answer token.
+
+    Of an encoder-decoder positions are the decoder's, which hold what it begins with and the answer.
+    """
 
     ids: list[str]
     input_ids: Int[Tensor, "b pos"]
@@ -24,11 +40,15 @@ class Batch:
     mask: Bool[Tensor, "b pos"]
     teacher: "TeacherRows | None" = None
     """None: the teacher reads the same tokens."""
+    encoder: EncoderRows | None = None
+    """The prompts of an encoder-decoder."""
 
     def to(self, device: torch.device | str) -> "Batch":
         moved: dict[str, Any] = {
             name: getattr(self, name).to(device) for name in ("input_ids", "attention_mask", "targets", "mask")
         }
+        if self.encoder is not None:
+            moved["encoder"] = EncoderRows(*(part.to(device) for part in self.encoder))
         return dataclasses.replace(self, **moved, teacher=self.teacher and self.teacher.to(device))
 
     @property
@@ -54,6 +74,11 @@ class Batch:
     def n_tokens(self) -> int:
         """Tokens without padding."""
         return int(self.attention_mask.sum())
+
+    @property
+    def n_read(self) -> int:
+        """Tokens that a model reads, padding not counted: those of `n_tokens`, and an encoder's."""
+        return self.n_tokens + (0 if self.encoder is None else int(self.encoder.attention_mask.sum()))
 
     @property
     def n_supervised(self) -> int:
@@ -97,7 +122,18 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         targets[i, : length - 1] = input_ids[i, 1:length]
         mask[i, example.n_prompt - 1 : length - 1] = True
     ids = [example.id for example in examples]
-    return Batch(ids, input_ids, attention_mask, targets, mask, _teacher_rows(examples, width))
+    return Batch(
+        ids, input_ids, attention_mask, targets, mask, _teacher_rows(examples, width), _encoder_rows(examples, pad_id)
+    )
+
+
+def _encoder_rows(examples: Sequence[Example], pad_id: int) -> EncoderRows | None:
+    given = [torch.tensor(example.encoder) for example in examples if example.encoder is not None]
+    if not given:
+        return None
+    assert len(given) == len(examples), "the rows of a batch are all for an encoder-decoder, or none is"
+    ids = pad_sequence(given, batch_first=True, padding_value=pad_id)
+    return EncoderRows(ids, pad_sequence([torch.ones_like(row) for row in given], batch_first=True))
 
 
 def _teacher_rows(examples: Sequence[Example], width: int) -> TeacherRows | None:

@@ -19,15 +19,20 @@ def encode_pair(
     template: Template,
     max_length: int,
     spans: Spans = "last",
+    starts: tuple[int | None, int | None] = (None, None),
 ) -> list[Example]:
     """The rows as the student's tokens, each with the teacher's in `teacher`; both are cut at `max_length` tokens.
 
     Each side gets its own template, so prompts may differ: positions are matched in the answer, and in what both
-    prompts end with. The end tokens of two answers that are whole stand for each other.
+    prompts end with. The end tokens of two answers that are whole stand for each other. `starts` are the tokens that
+    the decoders of student and teacher begin with where they are encoder-decoders: such a side has positions in the
+    answer alone, and at the first of them has read the whole prompt.
     """
     rows = list(rows)
-    ours = encode(rows, student, template=template, max_length=max_length)
-    theirs = encode(rows, teacher, template=template, max_length=max_length)
+    ours, theirs = (
+        encode(rows, tokenizer, template=template, max_length=max_length, decoder_start=start)
+        for tokenizer, start in zip((student, teacher), starts, strict=True)
+    )
     return [
         replace(mine, teacher=_aligned(row, (mine, student), (other, teacher), template, spans))
         for row, mine, other in zip(rows, ours, theirs, strict=True)
@@ -61,6 +66,10 @@ def _aligned(
 
 def _ends(example: Example, tokenizer: PreTrainedTokenizerBase, row: Row, prompt: str, template: Template) -> list[int]:
     """The byte at which each token ends, from the start of the answer; without the end token."""
+    if example.encoder is not None:
+        _, ends = byte_ends(tokenizer, row.answer)
+        n_text = len(example.input_ids) - (0 if example.truncated else 1)
+        return [*(NOWHERE for _ in range(example.n_prompt - 1)), 0, *ends][:n_text]
     leading = leading_tokens(tokenizer, template)
     ids, ends = byte_ends(tokenizer, prompt + row.answer)
     n_text = len(example.input_ids) - (0 if example.truncated else 1)

@@ -30,6 +30,17 @@ def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, template: Templa
     return leading_tokens(tokenizer, template) + text_tokens(tokenizer, text)
 
 
+def encoder_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int]:
+    """What an encoder reads: the tokens of `prompt_text`, with the special ones the tokenizer puts around a text."""
+    text = prompt_text(row, tokenizer, template)
+    return text_tokens(tokenizer, text) if template == "chat" else list(tokenizer(text).input_ids)
+
+
+def decoder_tokens(tokenizer: PreTrainedTokenizerBase, template: Template, start: int) -> list[int]:
+    """What a decoder begins with: its start token, and those that the tokenizer puts before a text (BART's <s>)."""
+    return [start, *leading_tokens(tokenizer, template)]
+
+
 def leading_tokens(tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int]:
     """Special tokens that the tokenizer puts before a text (some a BOS); none for chat: the template writes its own."""
     if template == "chat":

@@ -9,7 +9,15 @@ from transformers import PreTrainedTokenizerBase
 from ..artifacts import key
 from ..errors import UserError
 from .rows import Row
-from .templates import Template, end_token, leading_tokens, prompt_text, text_tokens
+from .templates import (
+    Template,
+    decoder_tokens,
+    encoder_tokens,
+    end_token,
+    leading_tokens,
+    prompt_text,
+    text_tokens,
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,18 @@ class Example:
     truncated: bool
     teacher: "TeacherExample | None" = None
     """None: the teacher reads the same tokens."""
+    encoder: tuple[int, ...] | None = None
+    """What the encoder of an encoder-decoder reads, the prompt; `input_ids[:n_prompt]` are then what its decoder begins
+    with. None: a decoder-only model."""
 
     @property
     def n_supervised(self) -> int:
         return len(self.input_ids) - self.n_prompt
+
+    @property
+    def n_read(self) -> int:
+        """Tokens that a model reads of this row, an encoder's too."""
+        return len(self.input_ids) + len(self.encoder or ())
 
     @property
     def of_teacher(self) -> "Example":
@@ -41,11 +57,10 @@ class Example:
     @property
     def content_key(self) -> str:
         """A key that is equal where tokens and boundary are equal, those of the teacher too."""
+        own = [self.input_ids, self.n_prompt, *([] if self.encoder is None else [self.encoder])]
         if self.teacher is None:
-            return key(self.input_ids, self.n_prompt)
-        return key(
-            self.input_ids, self.n_prompt, self.teacher.example.content_key, self.teacher.first, self.teacher.last
-        )
+            return key(*own)
+        return key(*own, self.teacher.example.content_key, self.teacher.first, self.teacher.last)
 
 
 @dataclass(frozen=True)
@@ -60,23 +75,35 @@ class TeacherExample:
 
 
 def encode(
-    rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, *, template: Template, max_length: int
+    rows: Iterable[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    template: Template,
+    max_length: int,
+    decoder_start: int | None = None,
 ) -> list[Example]:
     """One example a row, in order, cut at `max_length` tokens from the right.
 
     No row is dropped, because that would unpair the scores of two models: a row that would lose its whole answer is an
-    error that says which `max_length` keeps every row whole.
+    error that says which `max_length` keeps every row whole. With the `decoder_start` of an encoder-decoder the encoder
+    gets the prompt, which is never cut, and the decoder the answer: `max_length` holds for each of them.
     """
     rows = list(rows)
     if not rows:
         return []
-    leading, end = leading_tokens(tokenizer, template), end_token(tokenizer, template)
-    coded = [_coded(row, prompt_text(row, tokenizer, template), tokenizer, leading) for row in rows]
-    lost = [row for row, parts in zip(rows, coded, strict=True) if parts.n_prompt >= max_length]
+    end = end_token(tokenizer, template)
+    if decoder_start is None:
+        leading = leading_tokens(tokenizer, template)
+        coded = [_coded(row, prompt_text(row, tokenizer, template), tokenizer, leading) for row in rows]
+    else:
+        begin = decoder_tokens(tokenizer, template, decoder_start)
+        coded = [_coded_apart(row, tokenizer, template, begin) for row in rows]
+    lost = [row for row, parts in zip(rows, coded, strict=True) if not parts.fits(max_length)]
     if lost:
+        whole = max(max(len(parts.ids) + 1, len(parts.encoder or ())) for parts in coded)
         raise UserError(
             f"task '{lost[0].task}': max_length {max_length} leaves no answer in {len(lost)} of {len(rows)} rows "
-            f"(first: '{lost[0].id}'); {max(len(parts.ids) + 1 for parts in coded)} keeps every row whole"
+            f"(first: '{lost[0].id}'); {whole} keeps every row whole"
         )
     return [_cut(row, parts, end, max_length) for row, parts in zip(rows, coded, strict=True)]
 
@@ -85,7 +112,7 @@ def counts(examples: Sequence[Example]) -> dict[str, int]:
     """Rows, tokens, supervised tokens, and rows cut at the right."""
     return {
         "rows": len(examples),
-        "tokens": sum(len(example.input_ids) for example in examples),
+        "tokens": sum(example.n_read for example in examples),
         "supervised": sum(example.n_supervised for example in examples),
         "truncated": sum(example.truncated for example in examples),
     }
@@ -97,6 +124,11 @@ class Coded(NamedTuple):
     ids: list[int]
     n_prompt: int
     bytes_up_to: list[int]
+    encoder: tuple[int, ...] | None = None
+
+    def fits(self, max_length: int) -> bool:
+        """Whether some of the answer is left of so many tokens."""
+        return self.n_prompt < max_length and len(self.encoder or ()) <= max_length
 
 
 def _coded(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: list[int]) -> Coded:
@@ -125,6 +157,18 @@ def _by_parts(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading
     return Coded(leading + before + answer, n_prompt, [0] * n_prompt + sizes)
 
 
+def _coded_apart(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template, begin: list[int]) -> Coded:
+    """Prompt and answer as two texts, for an encoder and a decoder."""
+    answer = text_tokens(tokenizer, row.answer)
+    if tokenizer.is_fast:
+        encoded = tokenizer(row.answer, add_special_tokens=False, return_offsets_mapping=True)
+        sizes = [_n_bytes(row.answer[:end]) for _, end in encoded.offset_mapping]
+    else:
+        sizes = [_n_bytes(str(tokenizer.decode(answer[: i + 1]))) for i in range(len(answer))]
+    encoder = tuple(encoder_tokens(row, tokenizer, template))
+    return Coded([*begin, *answer], len(begin), [0] * len(begin) + sizes, encoder)
+
+
 def _n_bytes(text: str) -> int:
     return len(text.encode())
 
@@ -133,4 +177,4 @@ def _cut(row: Row, parts: Coded, end: int, max_length: int) -> Example:
     kept = [*parts.ids, end][:max_length]
     truncated = len(kept) <= len(parts.ids)
     size = parts.bytes_up_to[len(kept) - 1] if truncated else _n_bytes(row.answer)
-    return Example(row.id, row.task, kept, parts.n_prompt, size, truncated)
+    return Example(row.id, row.task, kept, parts.n_prompt, size, truncated, encoder=parts.encoder)

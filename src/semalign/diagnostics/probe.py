@@ -10,7 +10,7 @@ from torch import Tensor
 from ..data import Batch
 from ..errors import UserError
 from ..linalg.cka import CrossCKA
-from ..models import FINAL, LanguageModel, Point, SharedTokens, evaluating, listen
+from ..models import FINAL, LanguageModel, Point, SharedTokens, evaluating, listen, run_trunk
 from .lens import lens
 
 # Positions: the agreement's standard error is then at most 0.016. A probe costs a head product for each of them and
@@ -105,7 +105,7 @@ def teacher_states_at(
 @torch.no_grad()
 def _heard(model: LanguageModel, batch: Batch, points: Sequence[Point]) -> list[Float[Tensor, "b pos width"]]:
     with evaluating(model.module), listen(model, points) as heard:
-        model.module.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+        run_trunk(model, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
     return [heard[point] for point in points]
 
 

@@ -14,10 +14,14 @@ from .teacher import OnlineTeacher
 
 def row_key(batch: Batch) -> str:
     """Of a batch of one row: its tokens and where the answer begins, and what a teacher with other tokens reads."""
-    own, teacher = [batch.input_ids.tolist(), int(batch.mask[0].int().argmax())], batch.teacher
+    own, teacher = [*_read(batch), int(batch.mask[0].int().argmax())], batch.teacher
     if teacher is None:
         return key(*own)
-    return key(*own, teacher.batch.input_ids.tolist(), teacher.first.tolist(), teacher.last.tolist())
+    return key(*own, *_read(teacher.batch), teacher.first.tolist(), teacher.last.tolist())
+
+
+def _read(batch: Batch) -> list[Any]:
+    return [batch.input_ids.tolist(), *([] if batch.encoder is None else [batch.encoder.input_ids.tolist()])]
 
 
 def about(online: OnlineTeacher, pairs: Sequence[Pair], positions: Positions, options: CacheOptions) -> dict[str, Any]:

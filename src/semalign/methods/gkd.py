@@ -32,6 +32,7 @@ class GKD(LoopMethod, name="gkd"):
     uses_teacher = True
     one_tokenizer = True
     label = "GKD"
+    decoder_only = True
 
     on_policy: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of steps on sampled answers, lambda in the paper; 0 is `logit_kd` with the same loss."""

@@ -81,6 +81,7 @@ def rows_of(batch: Batch) -> Iterable[Batch]:
             targets=batch.targets[here],
             mask=batch.mask[here],
             teacher=teacher and TeacherRows(their, teacher.first[here], teacher.last[here]),
+            encoder=batch.encoder and batch.encoder.row(i),
         )
 
 

@@ -176,12 +176,13 @@ class Step(nn.Module):
         if self.outputs:
             points = [*points, FINAL]
         if self.prefix is None or self.prefix.layer == 0:
-            return states_of(self.student, points, batch.input_ids, batch.attention_mask)
+            return states_of(self.student, points, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
         return states_of(
             self.student,
             points,
             batch.input_ids,
             batch.attention_mask,
+            encoder=batch.encoder,
             first=self.prefix.layer,
             entry=self.prefix(batch),
         )

@@ -75,7 +75,7 @@ class OnlineTeacher:
         if self.tokens is not None:
             points.append(FINAL)
         own = batch.of_teacher
-        heard = states_of(self.teacher, points, own.input_ids, own.attention_mask)
+        heard = states_of(self.teacher, points, own.input_ids, own.attention_mask, encoder=own.encoder)
         states = {point: batch.at_student(state) for point, state in heard.items()}
         return {pair.student: self._target(pair, states) for pair in pairs}, states.get(FINAL)
 

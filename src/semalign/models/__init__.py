@@ -17,7 +17,7 @@ from .reading import reading
 from .recompute import recomputing
 from .save import save_plain
 from .shrink import shrink
-from .trunk import Encoded, run_trunk
+from .trunk import Encoded, embedded, run_trunk
 from .vocabulary import Agreement, SharedTokens, shared_tokens, tokenizers_agree
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Site",
     "assemble",
     "check_layer_site",
+    "embedded",
     "evaluating",
     "families",
     "listen",

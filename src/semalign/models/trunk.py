@@ -33,3 +33,9 @@ def run_trunk(
     read = model.module.get_encoder()(input_ids=prompt, attention_mask=mask).last_hidden_state
     decoder = model.module.get_decoder()
     return decoder(**given, encoder_hidden_states=read, encoder_attention_mask=mask).last_hidden_state
+
+
+def embedded(model: LanguageModel, input_ids: Int[Tensor, "b pos"]) -> Float[Tensor, "b pos width"]:
+    """What enters the first block for these tokens, but for positions: the `embeddings` of `run_trunk`."""
+    module = model.module.get_decoder() if model.is_encoder_decoder else model.module
+    return module.get_input_embeddings()(input_ids)

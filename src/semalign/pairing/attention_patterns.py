@@ -25,8 +25,10 @@ def attention_similarity(
     q_k); a student layer's similarity with a teacher layer is the mean over its heads of the most similar teacher head.
     The first token, on which most heads rest when nothing is to be done (Xiao et al. 2023, arXiv:2309.17453), is left
     out. Where the models read other tokens, attention is summed over the text that lies between two positions at which
-    both have read the same. None where a model does not give its attention weights.
+    both have read the same. None where a model does not give its attention weights, or is an encoder-decoder.
     """
+    if teacher.is_encoder_decoder or student.is_encoder_decoder:  # whose decoder looks at two places
+        return None
     sums: Tensor | None = None
     n_query = 0
     for batch, place in zip(batches, spread([batch.followed for batch in batches], LIMIT), strict=True):

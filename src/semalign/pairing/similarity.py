@@ -53,5 +53,5 @@ def spread(masks: Sequence[Bool[Tensor, "_ _"]], limit: int) -> list[Bool[Tensor
 
 def _states(model: LanguageModel, batch: Batch, site: Site) -> list[Float[Tensor, "b pos _"]]:
     points = [Point(site, layer) for layer in range(model.n_layer)]
-    heard = states_of(model, points, batch.input_ids, batch.attention_mask)
+    heard = states_of(model, points, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
     return [heard[point] for point in points]

@@ -43,6 +43,7 @@ class LaTen(Method, name="laten"):
     source = "Tan et al. 2025, ACL, arXiv:2505.14436"
     uses_teacher = True
     one_tokenizer = True
+    decoder_only = True
     label = "LATEN"
 
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5

@@ -18,8 +18,10 @@ _WHERE = {
     "Basis": "semalign.basis",
     "Loss": "semalign.losses",
     "Method": "semalign.methods",
+    "AlignmentTrainer": "semalign.trainer",
 }
 __all__ = [
+    "AlignmentTrainer",
     "Attribution",
     "Basis",
     "Loss",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from semalign.errors import UserError
-from semalign.linalg.gram import condition_number, cross_gram, gram_factor, row_blocks
+from semalign.linalg.gram import condition_number, cross_gram, gram_factor, gram_of, row_blocks
 
 
 @pytest.fixture
@@ -32,6 +32,15 @@ def test_a_gram_matrix_by_blocks_is_the_plain_one(small_blocks, n):
     a, b = torch.randn(n, 5, dtype=torch.float64), torch.randn(n, 3, dtype=torch.float64)
     torch.testing.assert_close(cross_gram(a, b), a.T @ b, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(cross_gram(a, a), a.T @ a, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 5, 11])
+def test_a_gram_matrix_by_panels_of_columns_is_the_whole_one(small_blocks, monkeypatch, width):
+    monkeypatch.setattr("semalign.linalg.gram.PANEL", 4)
+    a = torch.randn(23, width)
+    gram = gram_of(a)
+    torch.testing.assert_close(gram, a.double().T @ a.double(), rtol=1e-13, atol=1e-13)
+    assert torch.equal(gram, gram.T)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from pydantic import Field
 from torch import Tensor
 
-from ..linalg.gram import condition_number, cross_gram, gram_factor, row_blocks
+from ..linalg.gram import condition_number, gram_factor, gram_of, row_blocks
 from .base import Basis, Vocabulary
 from .linear import LinearMap
 
@@ -56,11 +56,15 @@ class OutputBasis:
         zeros, ones = (make(width, dtype=torch.float64, device=side.head.device) for make in (torch.zeros, torch.ones))
         self.mean = side.head.sum(0, dtype=torch.float64) / n_token if options.center else zeros
         self.gain = side.gain.double() if options.fold_final_norm else ones
-        centred = cross_gram(side.head, side.head) - n_token * torch.outer(self.mean, self.mean)
+        centred = gram_of(side.head) - n_token * torch.outer(self.mean, self.mean)
         self.gram = centred * torch.outer(self.gain, self.gain)
         self.factor, self.ridge_used = gram_factor(self.gram, options.ridge)
 
     def rows(self, rows: slice) -> Float64[Tensor, "n d"]:
-        head = (self.side.head[rows].double() - self.mean) * self.gain
+        head = self.side.head[rows].double()
+        if self.options.center:
+            head = head - self.mean
+        if self.options.fold_final_norm:
+            head = head * self.gain
         basis = torch.cholesky_solve(head.T, self.factor).T
         return torch.nn.functional.normalize(basis, dim=-1) if self.options.unit_norm else basis

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..linalg.gram import condition_number, cross_gram, row_blocks
+from ..linalg.gram import condition_number, gram_of, row_blocks
 from .base import Basis, Vocabulary
 from .linear import LinearMap
 
@@ -24,5 +24,5 @@ class InputSide(Basis, name="input_side"):
                 torch.nn.functional.normalize(side.embedding[rows].double(), dim=-1) for side in (student, teacher)
             )
             matrix.addmm_(unit_s.T, unit_t)
-        condition = condition_number(cross_gram(student.embedding, student.embedding))
+        condition = condition_number(gram_of(student.embedding))
         return LinearMap(matrix=matrix.float(), n_token=teacher.embedding.shape[0], condition=condition)

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ..linalg.gram import condition_number, cross_gram, gram_factor
+from ..linalg.gram import condition_number, cross_gram, gram_factor, gram_of
 from .base import Basis, Vocabulary
 from .linear import LinearMap
 
@@ -29,7 +29,7 @@ class Logit(Basis, name="logit"):
     """Multiply the heads' columns by the gains of the final norms first, for states before that norm."""
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> LinearMap:
-        gram = cross_gram(student.head, student.head)
+        gram = gram_of(student.head)
         cross = cross_gram(student.head, teacher.head)
         if self.fold_final_norm:
             g_s, g_t = student.gain.double(), teacher.gain.double()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..linalg.gram import condition_number, cross_gram, row_blocks
+from ..linalg.gram import condition_number, gram_of, row_blocks
 from .base import Basis, Vocabulary
 from .linear import LinearMap
 
@@ -40,5 +40,5 @@ class Random(Basis, name="random"):
                 for side, generator in zip((teacher, student), generators, strict=True)
             )
             matrix.addmm_(unit_s.T, unit_t)
-            gram += cross_gram(unit_s, unit_s)
+            gram += gram_of(unit_s)
         return LinearMap(matrix=matrix.float().to(device), n_token=n_token, condition=condition_number(gram))

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import UserError
 
 BLOCK = 8192  # rows a block: 8192 x 896 float64 is 59 MB, and larger blocks are no faster
+PANEL = 128  # columns a panel of a symmetric product: what is done twice shrinks with it, narrower ones are no faster
 
 
 def row_blocks(n_row: int, block: int = BLOCK) -> Iterator[slice]:
@@ -30,6 +31,18 @@ def cross_gram(a: Float[Tensor, "n d_a"], b: Float[Tensor, "n d_b"]) -> Float64[
     for rows in row_blocks(a.shape[0]):
         total.addmm_(a[rows].double().T, b[rows].double())
     return total
+
+
+def gram_of(a: Float[Tensor, "n d"]) -> Float64[Tensor, "d d"]:
+    """a^T a in float64, by blocks of rows and panels of columns: the lower half is a mirror of the upper one."""
+    width = a.shape[1]
+    total = torch.zeros(width, width, dtype=torch.float64, device=a.device)
+    for rows in row_blocks(a.shape[0]):
+        block = a[rows].double()
+        for first in range(0, width, PANEL):
+            panel = slice(first, first + PANEL)
+            total[panel, first:].addmm_(block[:, panel].T, block[:, first:])
+    return total.triu() + total.triu(1).T
 
 
 def check_finite(matrix: Float[Tensor, "m n"]) -> None:

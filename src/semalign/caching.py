@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+from . import ranks
 from .artifacts import read_json, remove_folder, write_json
 from .config import Run
 from .data import Example
@@ -40,7 +41,11 @@ def cached(
     assert isinstance(method, LoopMethod), "only a method that is a loss follows a teacher"
     shared, own = config.cache_folder, folder / "cache" / name
     cache = TeacherCache.of(method.step(context, plan), config.cache, shared or own)
+    for path in ranks.once(lambda: cache.repair(examples)):
+        reporter.warn(f"{path}: damaged; its rows are computed anew")
+    cache = cache.again()
     _fill(cache, folder, reporter, name, examples)
+    cache = cache.again()
     with _without(context.teacher, lambda: load_model(config, config.teacher, context.teacher.device)):
         yield cache
     if shared is None:
@@ -53,10 +58,8 @@ def _without(teacher: LanguageModel, again: Callable[[], LanguageModel]) -> Abst
 
 
 def _fill(cache: TeacherCache, folder: RunFolder, reporter: Reporter, name: str, examples: Sequence[Example]) -> None:
-    for path in cache.repair(examples):
-        reporter.warn(f"{path}: damaged; its rows are computed anew")
     missing, stage = cache.missing(examples), f"cache {name}"
-    facts = _facts(cache, folder / "train" / name / "cache.json", examples)
+    facts = ranks.once(lambda: _facts(cache, folder / "train" / name / "cache.json", examples))
     reporter.say(
         f"teacher cache of {name}: {in_words(facts['bytes'])} for {facts['rows']} rows, {len(missing)} of them to be "
         f"computed, in {cache.folder}"

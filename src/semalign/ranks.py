@@ -30,6 +30,25 @@ def share(items: Sequence[Value]) -> list[Value]:
     return list(items[rank() :: n_rank()])
 
 
+def dealt(items: Sequence[Value]) -> list[tuple[Value, bool]]:
+    """`share`, each with whether it counts: every process gets as many, where one is left over it repeats the last.
+
+    For work in which the processes send one another something at every item.
+    """
+    own = [(item, True) for item in share(items)]
+    n_each = -(-len(items) // n_rank())
+    return own + [(items[-1], False)] * (n_each - len(own))
+
+
+def spread(work: Callable[[list[Value]], list[Any]], items: Sequence[Value]) -> list[Any]:
+    """What `work` makes of items, one result for each, in their order; every process does its share of it."""
+    own = share(items)
+    found: list[Any] = [None] * len(items)
+    for one, results in enumerate(gathered(work(own) if own else [])):
+        found[one :: n_rank()] = results
+    return found
+
+
 def wait() -> None:
     """Until every process is here."""
     if _several():

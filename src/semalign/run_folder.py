@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from . import ranks
 from .artifacts import read_json, remove_leftovers, whole_folder, write_json, write_text
 from .costs import Cost, Ledger
 from .errors import UserError
@@ -40,12 +41,21 @@ class RunFolder:
     @classmethod
     @contextmanager
     def hold(cls, path: Path, config: dict[str, Any]) -> Iterator["RunFolder"]:
-        """`open` the folder for this process alone within the block; what killed writers left in it is taken away."""
-        _refuse(path, config)
-        _make(path)
-        with locked(path):
-            remove_leftovers(path)
-            yield cls.open(path, config)
+        """`open` the folder for this process alone within the block; what killed writers left in it is taken away.
+
+        Of several processes the first one holds it for all of them.
+        """
+        with ExitStack() as holding:
+
+            def hold() -> None:
+                _refuse(path, config)
+                _make(path)
+                holding.enter_context(locked(path))
+                remove_leftovers(path)
+                cls.open(path, config)
+
+            ranks.once(hold)
+            yield cls(path)
 
     @classmethod
     def open(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
@@ -75,12 +85,13 @@ class RunFolder:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Cost]:
-        """Measure a stage and write it down as done when the block ends well."""
+        """Measure a stage and write it down as done when the block ends well, in every process."""
         check()
         with self.ledger.stage(name) as cost:
             yield cost
         self._done[name] = {fact: value for fact, value in asdict(cost).items() if fact != "stage"}
         write_json(self.path / "stages.json", self._done)
+        ranks.wait()
 
     def costs(self) -> list[dict[str, Any]]:
         """Costs of all finished stages, also of those that an earlier start of this run finished."""
@@ -95,6 +106,7 @@ class RunFolder:
                     raise UserError(f"{self.path}: {name} changed since this run began; choose another --out")
         else:
             write_json(path, inputs)
+        ranks.wait()
 
     def borrow(self, path: Path) -> list[str]:
         """Take over what another run measured before its methods: the untouched models' scores, the adapted teacher.

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from .. import ranks
 from ..data import Example
 from ..errors import UserError
 from ..losses import Loss
@@ -31,8 +32,8 @@ class GKD(LoopMethod, name="gkd"):
     source = "Agarwal et al. 2023, arXiv:2306.13649"
     uses_teacher = True
     one_tokenizer = True
-    label = "GKD"
     decoder_only = True
+    label = "GKD"
 
     on_policy: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of steps on sampled answers, lambda in the paper; 0 is `logit_kd` with the same loss."""
@@ -84,14 +85,19 @@ class OnPolicyStep(Step):
         if random.Random(f"{seed}/{step}/on_policy").random() >= method.on_policy:
             return rows
         wanted = method.max_new_tokens or max(row.n_supervised for row in rows)
-        return sample_answers(
-            self.student,
-            rows,
-            tokens=self.context.tokens.student,
-            temperature=method.temperature,
-            max_new_tokens=min(wanted, self._room(rows, wanted)),
-            seeds=[stream_seed(seed, step, i) for i in range(len(rows))],
-        )
+        most = min(wanted, self._room(rows, wanted))
+
+        def answered(part: list[tuple[Example, int]]) -> list[Example]:
+            return sample_answers(
+                self.student,
+                [row for row, _ in part],
+                tokens=self.context.tokens.student,
+                temperature=method.temperature,
+                max_new_tokens=most,
+                seeds=[row_seed for _, row_seed in part],
+            )
+
+        return ranks.spread(answered, [(row, stream_seed(seed, step, i)) for i, row in enumerate(rows)])
 
     def _room(self, rows: Sequence[Example], wanted: int) -> int:
         """Tokens that both models have a position for behind the longest prompt, at least those of the given rows."""

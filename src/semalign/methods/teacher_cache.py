@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import Bool
 from torch import Tensor
 
+from .. import ranks
 from ..artifacts import key, write_json
 from ..cache import Precision, Row, Shards, index_bytes, n_byte, pack, packed_names, unpack
 from ..data import Batch, Example, collate
@@ -94,19 +95,28 @@ class TeacherCache:
     def fill(
         self, examples: Sequence[Example], advance: Callable[[int, int], None] = lambda _done, _total: None
     ) -> None:
-        """Let the teacher read the rows that are missing, each alone; a kill costs the rows of one file at most."""
+        """Let the teacher read the rows that are missing, each alone; a kill costs the rows of one file at most.
+
+        Of several processes each reads and writes its share; `again` finds those of the others.
+        """
         self.refuse_size(examples)
         write_json(self.folder / "about.json", self.described)
-        teacher, missing = RowTeacher(self.online, self.options.top_k), self.missing(examples)
+        teacher, missing = RowTeacher(self.online, self.options.top_k), ranks.dealt(self.missing(examples))
         held: dict[str, Row] = {}
-        for done, example in enumerate(missing, start=1):
+        for done, (example, counts) in enumerate(missing, start=1):
             batch = _batch(example).to(self.online.teacher.device)
             row = teacher.row(batch, self.pairs, followed_positions(batch, self.positions))
-            held[row_key(batch)] = self._packed(row)
-            if len(held) == SHARD_ROWS or _size(held) >= SHARD_BYTES or done == len(missing):
+            if counts:
+                held[row_key(batch)] = self._packed(row)
+            if held and (len(held) == SHARD_ROWS or _size(held) >= SHARD_BYTES or done == len(missing)):
                 self.shards.write(held)
                 held = {}
             advance(done, len(missing))
+        ranks.wait()
+
+    def again(self) -> "TeacherCache":
+        """The same cache with all that is in its folder now."""
+        return replace(self, shards=Shards(self.folder))
 
     def _row(self, batch: Batch, pairs: Sequence[Pair]) -> Row:
         content = row_key(batch)

@@ -20,12 +20,10 @@ def micro_batches(rows: Sequence[Example], options: TrainingOptions, pad_id: int
 def dealt(micro: Sequence[Batch]) -> list[tuple[Batch, float]]:
     """This process's part of the batches, each with what its loss is multiplied by.
 
-    Every process gets as many as the others, because what they send one another must meet: where one is left over,
-    it runs the last batch of all, at weight 0.
+    Every process gets as many as the others, because what they send one another must meet: one that is left over runs
+    the last batch of all, at weight 0.
     """
-    own = [(batch, 1.0) for batch in ranks.share(micro)]
-    n_each = -(-len(micro) // ranks.n_rank())
-    return own + [(micro[-1], 0.0)] * (n_each - len(own))
+    return [(batch, float(counts)) for batch, counts in ranks.dealt(micro)]
 
 
 def _even(ordered: Sequence[Example], size: int, most: float) -> Iterator[Sequence[Example]]:

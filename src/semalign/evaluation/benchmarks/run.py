@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lm_eval.api.model import LM
 
+from semalign import ranks
 from semalign.errors import UserError
 from semalign.evaluation.benchmarks.code_eval import judged_in
 from semalign.evaluation.benchmarks.folder import data_keys, model_key, open_folder
@@ -60,9 +61,9 @@ def evaluate_benchmarks(
         if own:
             stack.enter_context(evaluating(model.module))
         for task in options.tasks:
-            score = BenchmarkScore.load(out, task)
+            score = ranks.from_first(BenchmarkScore.load(out, task))
             if score is None:
-                memory = Memory(out / f"{task}.answers.jsonl" if own else None)
+                memory = Memory(out / f"{task}.answers.jsonl" if own and ranks.is_first() else None)
                 with reporter.stage(f"evaluating {task}") as advance:
                     pace = Pace(task, advance, reporter)
                     ask = _paper if options.protocol == "paper" else _upstream

@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
+from semalign import ranks
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
 from semalign.evaluation.generation import generate
 from semalign.evaluation.likelihood import Answered, Likelihood
@@ -80,13 +81,30 @@ class HarnessModel(_HFLM):
         self, requests: Sequence[Pair], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[Answered]:
         keys = self.memory.keys("loglikelihood", [text for text, _, _ in requests])
-        results = [self.memory.recall(key) for key in keys]
+        results = ranks.from_first([self.memory.recall(key) for key in keys])
         left = [index for index, result in enumerate(results) if result is None]
         self._answer(len(requests) - len(left))
-        for index, result in self._read_pairs([requests[index] for index in left]):
-            results[left[index]] = result
-            self.memory.keep(keys[left[index]], result)
+        for index, result in self._divided(lambda own: self._read_pairs([requests[i] for i in own]), left):
+            results[index] = result
+            self.memory.keep(keys[index], result)
         return [(nats, greedy) for nats, greedy in results]
+
+    def _divided(
+        self, answer: Callable[[list[int]], Iterator[tuple[int, Any]]], left: list[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """The index of each request that is left and its answer: those of this process's share as they get done, then
+        those of the others. `answer` gives the place of an index among those that it gets."""
+        own, before = ranks.share(left), self.truncated
+        answers = {}
+        for place, result in answer(own):
+            answers[own[place]] = result
+            yield own[place], result
+        found = ranks.gathered((answers, self.truncated - before))
+        self.truncated = before + sum(truncated for _, truncated in found)
+        for others, _ in found:
+            yield from ((index, result) for index, result in others.items() if index not in answers)
+        if len(own) < len(left):
+            self._answer(len(left) - len(own))
 
     def _read_pairs(self, requests: Sequence[Pair]) -> Iterator[tuple[int, Answered]]:
         """The index of a request and its nats, as batches get done."""
@@ -100,16 +118,23 @@ class HarnessModel(_HFLM):
         """The text after each context, up to its stop texts, without them."""
         asked = [_Asked(request.args[0], _settings(request)) for request in requests]  # pyright: ignore
         keys = self.memory.keys("generate_until", asked)
-        texts = [self.memory.recall(key) for key in keys]
+        texts = ranks.from_first([self.memory.recall(key) for key in keys])
         left = [index for index, text in enumerate(texts) if text is None]
         self._answer(len(requests) - len(left))
-        for batch in self._alike(asked, left):
-            written = self._write([asked[index] for index in batch], [keys[index] for index in batch])
-            for index, text in zip(batch, written, strict=True):
-                texts[index] = text
-                self.memory.keep(keys[index], text)
-            self._answer(len(batch))
+        for index, text in self._divided(lambda own: self._write_texts(asked, keys, own), left):
+            texts[index] = text
+            self.memory.keep(keys[index], text)
         return texts
+
+    def _write_texts(
+        self, asked: "Sequence[_Asked]", keys: Sequence[str], indices: list[int]
+    ) -> Iterator[tuple[int, str]]:
+        """The place of an index and its request's text, as batches get done."""
+        place = {index: i for i, index in enumerate(indices)}
+        for batch in self._alike(asked, indices):
+            written = self._write([asked[index] for index in batch], [keys[index] for index in batch])
+            yield from ((place[index], text) for index, text in zip(batch, written, strict=True))
+            self._answer(len(batch))
 
     def _write(self, asked: "Sequence[_Asked]", keys: Sequence[str]) -> list[str]:
         """One batch of texts; all have the same settings."""

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import stopping
-from .artifacts import read_json, write_json
+from . import ranks, stopping
+from .artifacts import read_json, remove_folder, write_json
 from .caching import cached
 from .config import Run
 from .contamination import load_tasks
@@ -171,17 +171,19 @@ def _score_tasks(work: Work, model: LanguageModel, name: str) -> None:
         return
     options = work.config.evaluation
     scored = TaskScore.load(work.folder / "eval" / name)  # by an earlier start of this run
+    left = [task for task in work.rows.tasks if task.name not in scored]
     with work.folder.stage(stage) as cost, work.reporter.stage(f"evaluating {name}") as advance:
-        evaluate(
-            model,
-            [task for task in work.rows.tasks if task.name not in scored],
-            split=options.split,
-            template=work.config.data.template,
-            batch_size=options.batch_size,
-            folder=work.folder / "eval" / name,
-            progress=lambda _task, done, total: advance(done, total),
-            skip_unavailable=True,
-        )
+        if left:
+            evaluate(
+                model,
+                left,
+                split=options.split,
+                template=work.config.data.template,
+                batch_size=options.batch_size,
+                folder=work.folder / "eval" / name,
+                progress=lambda _task, done, total: advance(done, total),
+                skip_unavailable=True,
+            )
         cost.tokens = sum(len(e.input_ids) for e in work.rows.split(options.split))
 
 
@@ -270,7 +272,7 @@ def _train(
     plan = _plan(work, name, method, context)
     stored = work.folder / "train" / name
     if work.folder.done(f"train {name}"):
-        shutil.rmtree(work.folder / "cache" / name, ignore_errors=True)  # where a kill came before it was removed
+        _drop_finished(work, name)  # where a kill came before
         adapter = load_adapter(context.student, stored / "adapter")
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
     options, rows = work.config.training, {split: work.rows.split(split) for split in work.rows.examples}
@@ -303,9 +305,18 @@ def _train(
             cost.tokens, cost.teacher_tokens, cost.seconds = history.n_token, tally.teacher_tokens, tally.seconds_before
             save_adapter(adapter, stored / "adapter")
             write_json(stored / "history.json", history.plain())
+    _drop_finished(work, name)
     for warning in _troubles(name, method, history):
         work.reporter.warn(warning)
     return Trained(method.label, method, plan, history), adapter
+
+
+def _drop_finished(work: Work, name: str) -> None:
+    """Remove what only a training that is not done needs."""
+    if ranks.is_first():
+        for path in (work.folder / "train" / name).glob("checkpoint-*"):
+            remove_folder(path)
+        shutil.rmtree(work.folder / "cache" / name, ignore_errors=True)
 
 
 def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan:

@@ -37,7 +37,7 @@ def dealt(items: Sequence[Value]) -> list[tuple[Value, bool]]:
     """
     own = [(item, True) for item in share(items)]
     n_each = -(-len(items) // n_rank())
-    return own + [(items[-1], False)] * (n_each - len(own))
+    return own + [(items[-1], False) for _ in range(n_each - len(own))]
 
 
 def spread(work: Callable[[list[Value]], list[Any]], items: Sequence[Value]) -> list[Any]:

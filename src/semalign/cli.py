@@ -91,11 +91,37 @@ def doctor(
 
 @app.command()
 def report(run_folder: RunPath) -> None:
-    """Write the report of a finished run again and show its table."""
-    from .report import write_report
+    """Write the report of a finished run and the cards of its models again, and show its table."""
+    from .report import read_record, write_report
+    from .share import write_cards
 
     write_report(run_folder)
+    write_cards(run_folder, read_record(run_folder))
     _show(run_folder)
+
+
+@app.command()
+def push(  # noqa: PLR0917  (typer reads options from parameters)
+    run_folder: RunPath,
+    repo_id: Annotated[str, typer.Argument(help="NAME or OWNER/NAME on the Hugging Face hub.", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="For you alone.")] = False,
+    adapter: Annotated[bool, typer.Option("--adapter", help="The adapter in place of the merged student.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Add a commit where the model exists already.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+) -> None:
+    """Send a finished run's student to the Hugging Face hub: shows what would be sent, and asks."""
+    from .share import pack, send
+    from .share.push import check_token
+
+    parcel = pack(run_folder, repo_id, private=private, adapter=adapter)
+    check_token()
+    for name, size in parcel.files:
+        typer.echo(f"{size:>14,}  {name}")
+    who = "private" if private else "for everybody to see"
+    typer.echo(f"{len(parcel.files)} files, {parcel.n_byte:,} bytes, to the hub as {repo_id}, {who}")
+    if not yes and not typer.confirm("Send them?"):
+        raise UserError("nothing was sent")
+    typer.echo(f"sent: {send(parcel, update=update)}")
 
 
 @app.command()

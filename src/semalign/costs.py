@@ -1,6 +1,7 @@
 """What each stage of a run costs: seconds, tokens and peak memory."""
 
 import contextlib
+import ctypes
 import resource
 import sys
 import time
@@ -47,8 +48,19 @@ class Ledger:
         return [asdict(cost) for cost in self.costs]
 
 
+def give_back() -> None:
+    """Freed memory goes to the system. glibc keeps it until it is asked: all 425 MB of SmolLM2-135M."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another libc
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def _reset_peak() -> None:
-    """Start a new peak where the system can (Linux), otherwise peaks are those of the whole process so far."""
+    """Start a new peak where the system can (Linux), otherwise peaks are those of the whole process so far.
+
+    What an earlier stage freed is given back first, so that a peak is that of its own stage.
+    """
+    give_back()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):

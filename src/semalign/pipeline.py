@@ -335,11 +335,9 @@ def _troubles(name: str, method: Method, history: History) -> list[str]:
 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:
-    """summary.json, report.md, report.html, and the cards of student and adapter."""
+    """summary.json, report.md and report.html."""
     from .report import summary
     from .report import write_report as write
-    from .share import write_cards
 
     write_json(folder / "summary.json", summary(record))
     write(folder.path)
-    write_cards(folder.path, record)

@@ -61,6 +61,12 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
         check_room(teacher, config.benchmarks)
 
 
+def adaptation(config: Run, teacher: LanguageModel) -> MethodContext:
+    """What a method gets that trains the teacher itself on the training rows."""
+    tokens = shared_tokens(teacher, teacher)
+    return MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), calibration=(), seed=config.seed)
+
+
 def tokens_of(config: Run, teacher: LanguageModel, student: LanguageModel) -> SharedTokens:
     """The tokens that both models know; what ends an answer is one of them."""
     end_t, end_s = (end_token(model.tokenizer, config.data.template) for model in (teacher, student))

@@ -16,6 +16,7 @@ from semalign.doctor.subject import Subject
 from semalign.doctor.terms import examine_terms
 from semalign.doctor.trial import Trial, tried
 from semalign.methods import Plan
+from semalign.pipeline import run
 
 
 def found(diagnosis, words):
@@ -30,11 +31,21 @@ def sound(world):
 
 def test_every_stage_has_a_time_and_a_peak(sound):
     stages = [forecast.stage for forecast in sound.forecasts]
-    expected = ["evaluate student", "evaluate teacher"]
-    expected += [f"{stage} {name}" for name in ("sft", "semalign") for stage in ("prepare", "train", "evaluate")]
+    expected = ["evaluate student", "evaluate teacher", "diagnose student"]
+    parts = ("prepare", "train", "evaluate", "diagnose")
+    expected += [f"{stage} {name}" for name in ("sft", "semalign") for stage in parts]
     assert stages == expected
     assert all(forecast.peak_bytes > 0 for forecast in sound.forecasts)
     assert all(forecast.seconds > 0 for forecast in sound.forecasts if not forecast.stage.startswith("prepare"))
+
+
+def test_the_stages_are_those_of_the_run(world, tmp_path):
+    teacher = {"model": "./teacher", "adapt": True}
+    config = config_of(world, tasks=("names",), name="stages", teacher=teacher, controls=[])
+    foretold = {forecast.stage for forecast in examine(config).forecasts}
+    done = set(json.loads((run(config, tmp_path / "run") / "stages.json").read_text()))
+    assert done - foretold == {"export", "basis curves"}
+    assert foretold <= done
 
 
 def test_whatever_is_wrong_says_what_to_do(sound):

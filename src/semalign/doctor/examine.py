@@ -1,7 +1,7 @@
 """`semalign doctor`: everything that can be known of a run before it is trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..config import Run
+from ..methods.sft import SFT
+from ..prepare import adaptation
 from ..report.units import memory, seconds
 from .advantage import examine_advantage
 from .finding import SEVERITIES, Finding, exit_code
-from .forecast import Forecast, forecast_evaluation, forecast_method
+from .forecast import Forecast, forecast_evaluation, forecast_method, forecast_probe
 from .machine import examine_extras, examine_size
 from .rows import examine_rows, micro_of
 from .subject import Subject
@@ -71,12 +73,20 @@ def examine(config: Path, overrides: Sequence[str] = ()) -> Diagnosis:
     if exit_code(findings) == 2:  # there is nothing to try
         return Diagnosis(run.name, findings, [])
     student = forecast_evaluation(subject, "student", subject.student)
-    forecasts = [student, forecast_evaluation(subject, "teacher", subject.teacher)]
-    micro, trials = micro_of(subject), []
+    teacher = forecast_evaluation(subject, "teacher", subject.teacher)
+    forecasts, trials = [student, teacher], []
+    if run.teacher.adapt:
+        micro = micro_of(subject, "teacher")
+        trials.append(tried("teacher_adapted", SFT(), adaptation(run, subject.teacher), micro, run.training))
+        forecasts += [*forecast_method(subject, trials[0], micro), replace(teacher, stage="evaluate teacher_adapted")]
+    probed, probe_seconds = forecast_probe(subject, "student") if subject.context.extract else (None, 0.0)
+    forecasts += [probed] if probed else []
+    micro = micro_of(subject)
     for name, method in run.methods.items():
         trial = tried(name, method, subject.context, micro, run.training)
         trials.append(trial)
         findings += examine_terms(trial)
-        forecasts += forecast_method(subject, trial, micro)
-        forecasts.append(Forecast(f"evaluate {name}", student.seconds, student.peak_bytes))
+        forecasts += forecast_method(subject, trial, micro, probe_seconds=probe_seconds)
+        forecasts.append(replace(student, stage=f"evaluate {name}"))
+        forecasts += [replace(probed, stage=f"diagnose {name}")] if probed else []
     return Diagnosis(run.name, [*findings, *examine_size(subject, forecasts, trials)], forecasts)

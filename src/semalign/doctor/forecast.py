@@ -6,8 +6,10 @@ from typing import Any
 
 from ..costs import Ledger
 from ..data import Batch, Task
+from ..diagnostics import Probe
 from ..evaluation import evaluate
 from ..models import LanguageModel
+from ..pipeline import PROBED
 from .subject import Subject
 from .trial import Trial
 
@@ -42,15 +44,28 @@ def forecast_evaluation(subject: Subject, name: str, model: LanguageModel) -> Fo
     return Forecast(f"evaluate {name}", seconds, peak)
 
 
-def forecast_method(subject: Subject, trial: Trial, micro: Sequence[Batch]) -> list[Forecast]:
+def forecast_probe(subject: Subject, name: str) -> tuple[Forecast, float]:
+    """Probing a student once, measured whole, and the seconds of the shorter probe that training takes now and then."""
+    context, ledger = subject.context, Ledger()
+    probe = Probe(context.teacher, context.extract, context.tokens, limit=PROBED)
+    with ledger.stage("diagnose") as whole:
+        probe(context.student, cka=True)
+    with ledger.stage("probe") as short:
+        probe(context.student)
+    return Forecast(f"diagnose {name}", whole.seconds, whole.peak_bytes), short.seconds
+
+
+def forecast_method(
+    subject: Subject, trial: Trial, micro: Sequence[Batch], *, probe_seconds: float = 0.0
+) -> list[Forecast]:
     """Its planning, which was measured whole, and its training where it is a loss that the loop trains."""
     planned = Forecast(f"prepare {trial.name}", trial.planned.seconds, trial.planned.peak_bytes)
     if not trial.seconds_a_position:
         return [planned]
     options = subject.config.training
     n_position = options.epochs * sum(batch.input_ids.numel() for batch in micro)
-    n_norms = -(-options.n_step(len(subject.rows.split("train"))) // options.diagnose_every)
-    seconds = n_position * trial.seconds_a_position + n_norms * trial.norm_seconds
+    n_diagnosed = -(-options.n_step(len(subject.rows.split("train"))) // options.diagnose_every)
+    seconds = n_position * trial.seconds_a_position + n_diagnosed * (trial.norm_seconds + probe_seconds)
     return [planned, Forecast(f"train {trial.name}", seconds, trial.peak_bytes + MOMENTS * trial.n_trainable)]
 
 

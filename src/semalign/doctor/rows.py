@@ -1,6 +1,7 @@
 """Are the rows whole, enough, apart from what is scored, and of like lengths."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from ..data import Batch, counts, padding_share, padding_token
 from ..training.loop import batch_plan
@@ -20,12 +21,13 @@ def examine_rows(subject: Subject) -> Iterator[Finding]:
         yield _padding(subject)
 
 
-def micro_of(subject: Subject) -> list[Batch]:
-    """The batches that the student would read in the first epoch, in order."""
-    examples, options = subject.rows.split("train"), subject.config.training
+def micro_of(subject: Subject, reader: Literal["student", "teacher"] = "student") -> list[Batch]:
+    """The batches that a model would read in the first epoch, in order."""
+    rows, model = (subject.rows, subject.student) if reader == "student" else (subject.rows.of_teacher, subject.teacher)
+    examples, options = rows.split("train"), subject.config.training
     n_step = options.n_step(len(examples)) // options.epochs
     steps = batch_plan(len(examples), options, subject.config.seed)[:n_step]
-    pad_id = padding_token(subject.student.tokenizer)
+    pad_id = padding_token(model.tokenizer)
     return [batch for step in steps for batch in micro_batches([examples[i] for i in step], options, pad_id)]
 
 

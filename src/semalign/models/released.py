@@ -1,12 +1,11 @@
 """A model whose blocks take no memory for a while: head, final norm and embedding stay, nothing else can run."""
 
 import contextlib
-import ctypes
-import sys
 from collections.abc import Callable, Iterator
 
 import torch
 
+from ..costs import give_back
 from ..errors import UserError
 from .language_model import LanguageModel
 
@@ -26,7 +25,7 @@ def released(model: LanguageModel, again: Callable[[], LanguageModel]) -> Iterat
     sums = {name: _sum(parameter) for name, parameter in held.items()}
     for parameter in held.values():
         parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
-    _give_back()
+    give_back()
     try:
         yield
     finally:
@@ -35,16 +34,9 @@ def released(model: LanguageModel, again: Callable[[], LanguageModel]) -> Iterat
         for name, parameter in held.items():
             parameter.data = given[name.replace(".base_layer.", ".")].data
         del fresh, given
-        _give_back()
+        give_back()
         if any(_sum(parameter) != sums[name] for name, parameter in held.items()):
             raise UserError(f"{model.name}: its weights changed while the run went on; begin a new one")
-
-
-def _give_back() -> None:
-    """glibc keeps what is freed for the process: of SmolLM2-135M all 425 MB, until it is asked."""
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # another libc
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _sum(parameter: torch.Tensor) -> float:

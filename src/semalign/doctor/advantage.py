@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..data import Example, padding_token
 from ..evaluation.likelihood import Likelihood
+from ..evaluation.seq2seq import Seq2SeqLikelihood
 from ..models import LanguageModel, evaluating
 from .finding import Finding
 from .subject import Subject
@@ -53,11 +55,17 @@ def _compared(subject: Subject, task: str, split: str, examples: Sequence[Exampl
 def bits(model: LanguageModel, examples: Sequence[Example]) -> list[float]:
     """Bits of each answer's text after its prompt; the end token is left out, as where tasks are scored."""
     ends = [len(e.input_ids) - (not e.truncated) for e in examples]
-    inputs = [tuple(e.input_ids[: end - 1]) for e, end in zip(examples, ends, strict=True)]
     answers = [e.input_ids[e.n_prompt : end] for e, end in zip(examples, ends, strict=True)]
     found = [0.0] * len(examples)
     with evaluating(model.module):
-        likelihood = Likelihood(model.module, rows=8, pad=padding_token(model.tokenizer))
+        how: dict[str, Any] = {"rows": 8, "pad": padding_token(model.tokenizer)}
+        if model.is_encoder_decoder:
+            begin = examples[0].input_ids[: examples[0].n_prompt]
+            likelihood = Seq2SeqLikelihood(model.module, **how, begin=begin)
+            inputs = [e.encoder or () for e in examples]
+        else:
+            likelihood = Likelihood(model.module, **how)
+            inputs = [tuple(e.input_ids[: end - 1]) for e, end in zip(examples, ends, strict=True)]
         for batch in likelihood(inputs, answers):
             for index, (nats, _) in batch:
                 found[index] = -nats / math.log(2)

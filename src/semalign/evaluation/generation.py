@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from semalign.evaluation.prefix import can_share
-from semalign.evaluation.texts import Continuation, Prompt
+from semalign.evaluation.texts import Continuation, Opening, Prompt
 from semalign.models import GREEDY, Drawn
 
 
@@ -71,15 +71,17 @@ def generate(
             options["past_key_values"] = output.past_key_values
             if drawn:
                 drawn.keep(left)
-    texts = continuation([_until(row, ends) for row in written])
-    return [_before_stops(text[len(prompt.owed) :], stops) for text, prompt in zip(texts, prompts, strict=True)]
+    texts = continuation([until_end(row, ends) for row in written])
+    return [before_stops(text[len(prompt.owed) :], stops) for text, prompt in zip(texts, prompts, strict=True)]
 
 
-def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
+def until_end(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    """The tokens before the first end token."""
     return tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))]
 
 
-def _before_stops(text: str, stops: Sequence[str]) -> str:
+def before_stops(text: str, stops: Sequence[str]) -> str:
+    """The text before the first stop text."""
     return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
@@ -133,7 +135,9 @@ class Owed(LogitsProcessor):
 class StopTexts(StoppingCriteria):
     """Ends each row for itself as soon as its own text, after what it owes, holds one of the stop texts."""
 
-    def __init__(self, continuation: Continuation, stops: Sequence[str], owed: Sequence[str], n_prompt: int) -> None:
+    def __init__(
+        self, continuation: Continuation | Opening, stops: Sequence[str], owed: Sequence[str], n_prompt: int
+    ) -> None:
         self.continuation, self.stops, self.owed, self.n_prompt = continuation, stops, owed, n_prompt
         # A token holds at least one byte; one more token for a text that begins inside one.
         self.window = max(len(stop.encode()) for stop in stops) + 1

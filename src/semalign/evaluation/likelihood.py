@@ -54,7 +54,7 @@ class Likelihood:
                 first = min(starts[place] for place in places)
                 logits = self._logits([sequences[place][n_prefix:] for place in places], first - n_prefix, cache)
                 yield [
-                    (index, _answered(logits[row], answers[index], len(inputs[index]) - first))
+                    (index, answered(logits[row], answers[index], len(inputs[index]) - first))
                     for row, place in enumerate(places)
                     for index in guests[place]
                 ]
@@ -80,7 +80,7 @@ class Likelihood:
         return self.module(ids, **options).logits[:, first:].float()
 
 
-def _answered(logits: Float[Tensor, "kept n_row"], answer: Sequence[int], end: int) -> Answered:
+def answered(logits: Float[Tensor, "kept n_row"], answer: Sequence[int], end: int) -> Answered:
     """The answer that is predicted by the positions up to `end`."""
     wanted, own = torch.tensor(answer, device=logits.device), logits[end - len(answer) : end]
     nats = own.gather(1, wanted[:, None])[:, 0] - own.logsumexp(-1)

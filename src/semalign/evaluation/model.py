@@ -29,11 +29,13 @@ _HFLM: Any = HFLM
 class HarnessModel(_HFLM):
     """lm-eval's HFLM with the library's tokens, and logits at answer positions only, shared where answers are."""
 
+    kind = "causal"
+
     def __init__(self, model: LanguageModel, *, template: Template, batch_size: int) -> None:
         super().__init__(
             pretrained=model.module,
             tokenizer=copy.deepcopy(model.tokenizer),  # HFLM sets a padding token where there is none
-            backend="causal",
+            backend=self.kind,
             batch_size=batch_size,
         )
         self.template: Template = template
@@ -139,12 +141,14 @@ class HarnessModel(_HFLM):
     def _write(self, asked: "Sequence[_Asked]", keys: Sequence[str]) -> list[str]:
         """One batch of texts; all have the same settings."""
         settings = asked[0].settings
-        room = self.max_length - settings["max_gen_toks"]
-        prompts = [self._prompt_of(request.context) for request in asked]
-        self.truncated += sum(len(prompt.tokens) > room for prompt in prompts)
         drawn = None
         if settings["do_sample"]:
             drawn = Drawn(settings["temperature"], [stream_seed(settings.get("seed", 0), key) for key in keys])
+        return self._generate([self._prompt_of(request.context) for request in asked], settings, drawn)
+
+    def _generate(self, prompts: Sequence[Prompt], settings: dict[str, Any], drawn: Drawn | None) -> list[str]:
+        room = self.max_length - settings["max_gen_toks"]
+        self.truncated += sum(len(prompt.tokens) > room for prompt in prompts)
         return generate(
             self.model,
             [prompt._replace(tokens=prompt.tokens[-room:]) for prompt in prompts],

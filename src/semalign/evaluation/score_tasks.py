@@ -17,6 +17,7 @@ from semalign.evaluation.sampling import Draws
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
 from semalign.evaluation.scorers import CODE, GENERATED, Scorer, generation_reader, read_bits, scorer_for
 from semalign.evaluation.scores import TaskScore
+from semalign.evaluation.seq2seq_model import Seq2SeqHarnessModel
 from semalign.evaluation.summary import Protocol, summarise
 from semalign.models import LanguageModel, evaluating
 
@@ -101,7 +102,8 @@ def _document(index: int, row: Row, lm: LM, template: Template) -> Sample:
 
 def _open_model(stack: contextlib.ExitStack, model: LanguageModel, template: Template, batch_size: int) -> HarnessModel:
     stack.enter_context(evaluating(model.module))
-    return HarnessModel(model, template=template, batch_size=batch_size)
+    kind = Seq2SeqHarnessModel if model.is_encoder_decoder else HarnessModel
+    return kind(model, template=template, batch_size=batch_size)
 
 
 def _open_sandbox(

@@ -19,6 +19,24 @@ class Prompt(NamedTuple):
     owed: str
 
 
+class Opening:
+    """The text of tokens that a decoder writes from its beginning."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        # a space that some tokenizers put before a text, and do not take off again
+        (probe,) = self._decode([list(tokenizer("x", add_special_tokens=False)["input_ids"])])  # pyright: ignore
+        self._added = probe.removesuffix("x")
+
+    def __call__(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        return [text.removeprefix(self._added) for text in self._decode(rows)]
+
+    def _decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        return self.tokenizer.batch_decode(
+            [list(row) for row in rows], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+
 class Continuation:
     """The text of tokens that stand after other text; decoded alone, some tokenizers would drop its first space."""
 

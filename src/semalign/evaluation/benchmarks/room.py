@@ -14,7 +14,12 @@ CONTEXT = ("n_positions", "max_position_embeddings", "n_ctx")  # what a configur
 
 
 def check_room(model: LanguageModel, options: Options) -> None:
-    """Raise UserError where a task of the lm-eval protocol generates more than a model's context holds."""
+    """Raise UserError where a task of the lm-eval protocol generates more than a model's context holds, or asks one
+    that is not decoder-only."""
+    if options.protocol == "lm-eval" and model.is_encoder_decoder:
+        raise UserError(
+            f"{model.name} is an encoder-decoder, but lm-eval's tasks are for decoder-only models; use protocol paper"
+        )
     config = model.module.config
     context = next((getattr(config, name) for name in CONTEXT if getattr(config, name, None)), None)
     if options.protocol != "lm-eval" or context is None:

@@ -14,6 +14,7 @@ from .stopping import listening
 # Idle OpenMP threads that spin slow a busy machine several times; set before torch is imported; a user's choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a search for unused adapters that was asked for
 
 INTERRUPTED = 130  # what shells and Typer make of Ctrl-C
 
@@ -41,7 +42,7 @@ def quickstart(
     """Run all stages on the embedded pair, offline, in about two minutes, and show the result."""
     from .quickstart import quickstart as start
 
-    _show(start(out, seed=seed, reporter=_reporter(plain)))
+    _show_once(start(out, seed=seed, reporter=_reporter(plain)))
 
 
 @app.command()
@@ -49,7 +50,7 @@ def run(config: Config, out: Out = None, overrides: Set = None, plain: Plain = F
     """Run a configuration: scores before, controls, alignment, scores after, report. A stopped run goes on."""
     from .pipeline import run as start
 
-    _show(start(config, out, overrides=overrides or (), reporter=_reporter(plain)))
+    _show_once(start(config, out, overrides=overrides or (), reporter=_reporter(plain)))
 
 
 @app.command()
@@ -357,6 +358,15 @@ def _print(*things: Any) -> None:
     from rich.console import Console
 
     Console().print(*things)
+
+
+def _show_once(folder: Path) -> None:
+    """`_show` by the first of the processes."""
+    from . import ranks
+
+    if ranks.is_first():
+        _show(folder)
+    ranks.leave()
 
 
 def _show(folder: Path) -> None:

@@ -17,7 +17,7 @@ from .models.quantized import Quantization
 from .paths import expand
 from .settings import Part, read_values, validated, without_unchanged
 from .strategy import build
-from .training import TrainingOptions
+from .training import EngineOptions, TrainingOptions
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names become folders
 PARTS = "teacher, student, data and method"
@@ -121,6 +121,8 @@ class Run(Part):
     evaluation: EvaluationConfig = EvaluationConfig()
     cache: CacheOptions | None = None
     """Train from what the teacher said of the training rows, kept on disk. None: it runs beside the student."""
+    engine: EngineOptions | None = None
+    """How several processes divide the work; `ddp` where nothing is said. It changes no result."""
     seed: int = Field(0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     root: Path = Path(".")
@@ -190,7 +192,8 @@ class Run(Part):
 
     def plain(self) -> dict[str, Any]:
         """The run as plain values; `Run(**run.plain())` is the same run."""
-        values = self.model_dump(mode="json", exclude={"method", "controls"})
+        without = {"method", "controls"} | ({"engine"} if self.engine is None else set())
+        values = self.model_dump(mode="json", exclude=without)
         values["root"] = str(self.root.resolve())
         values["method"] = self.method.spec()
         values["controls"] = {key: method.spec() for key, method in self.controls.items()}

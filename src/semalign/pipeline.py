@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from . import ranks, stopping
 from .artifacts import read_json, remove_folder, write_json
 from .caching import cached
@@ -33,6 +35,7 @@ from .models import (
     shared_tokens,
     unload,
 )
+from .models.sharding import shard
 from .prepare import (
     check_benchmarks,
     check_models,
@@ -47,7 +50,7 @@ from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows
 from .run_folder import RunFolder
-from .training import History, Tally
+from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
 from .two_tokenizers import compare_tokenizers
 
@@ -64,6 +67,7 @@ class Work:
     reporter: Reporter
     pages: bool
     """Whether a person will look at this run by itself."""
+    engine: Engine
 
 
 @stopping.listening()
@@ -89,8 +93,11 @@ def run(
     elif not isinstance(config, Run):
         config = Run.make(config)
     reporter, path = reporter or Reporter(plain=True), Path(out) if out else Path("runs") / config.name
-    refuse_locked(path)
-    device = pick_device(config.device)
+    engine = start_engine(pick_device(config.device), config.engine)
+    if not ranks.is_first():
+        reporter = Reporter(quiet=True)
+    ranks.once(lambda: refuse_locked(path))
+    device = torch.device("cpu") if engine.sharded else engine.device
     check_benchmarks(config)
     tasks, overlap = load_tasks(config)
     for warning in overlap.warnings:
@@ -109,9 +116,12 @@ def run(
         folder.check_inputs(input_keys(rows, student, teacher))
         if borrow is not None:
             folder.borrow(borrow)
+        if engine.sharded:
+            for model in (student, teacher):
+                shard(model, engine.device)
         with _status(folder):
-            work = Work(config, rows, folder, reporter, pages)
-            surroundings, started = environment(), time.time()
+            work = Work(config, rows, folder, reporter, pages, engine)
+            surroundings, started = {**environment(), **engine.about()}, time.time()
             write_json(folder / "environment.json", surroundings)
             warnings = [*overlap.warnings, *uncovered, *_before(work, student, teacher)]
             adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
@@ -139,7 +149,7 @@ def run(
                 curves=pages,
             )
             write_json(folder / "record.json", record)
-            if pages:
+            if pages and ranks.is_first():
                 write_report(folder, record)
     return folder.path
 
@@ -170,7 +180,7 @@ def _score_tasks(work: Work, model: LanguageModel, name: str) -> None:
     if work.folder.done(stage):
         return
     options = work.config.evaluation
-    scored = TaskScore.load(work.folder / "eval" / name)  # by an earlier start of this run
+    scored = ranks.from_first(TaskScore.load(work.folder / "eval" / name))  # by an earlier start of this run
     left = [task for task in work.rows.tasks if task.name not in scored]
     with work.folder.stage(stage) as cost, work.reporter.stage(f"evaluating {name}") as advance:
         if left:
@@ -249,9 +259,17 @@ def _train_and_score(
     if work.pages and method is work.config.method and not folder.done("export"):
         with folder.stage("export"):
             save_adapter(adapter, folder / "adapter")
-            save_plain(merge(adapter), context.student.tokenizer, folder / "student")
+            if ranks.is_first():
+                save_plain(merge(_whole(work, adapter)), context.student.tokenizer, folder / "student")
     unload(adapter)
     return trained, diagnosed
+
+
+def _whole(work: Work, adapter: Any) -> Any:
+    """The adapter on a student whose weights are in this process, so that they can be merged."""
+    if not work.engine.sharded:
+        return adapter
+    return load_adapter(load_model(work.config, work.config.student, torch.device("cpu")), work.folder / "adapter")
 
 
 def _diagnose(work: Work, name: str, probe: Probe | None, student: LanguageModel) -> dict[str, Any]:
@@ -300,6 +318,7 @@ def _train(
                 probe=None if probe is None else partial(probe, context.student),
                 signals=signals,
                 tally=tally,
+                engine=work.engine,
             )
             history = method.fit(context, plan, adapter, given)
             cost.tokens, cost.teacher_tokens, cost.seconds = history.n_token, tally.teacher_tokens, tally.seconds_before
@@ -324,7 +343,8 @@ def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan
     if not work.folder.done(f"prepare {name}"):
         planning = work.reporter.stage(f"planning {name}")
         with work.folder.stage(f"prepare {name}") as cost, planning, reading(context.teacher) as read:
-            method.plan(context).save(stored)
+            if ranks.is_first() or work.engine.sharded:  # a divided model runs in all processes or in none
+                method.plan(context).save(stored)
             cost.teacher_tokens = read()
             cost.tokens = sum(batch.n_tokens for batch in context.extract) if method.uses_teacher else 0
     return Plan.load(stored)

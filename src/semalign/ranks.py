@@ -102,5 +102,12 @@ def any_of(asked: bool) -> bool:
     return any(gathered(asked)) if _several() else asked
 
 
+def leave() -> None:
+    """The last thing that a process does with the others."""
+    if _several():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 def _several() -> bool:
     return dist.is_available() and dist.is_initialized()

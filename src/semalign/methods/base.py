@@ -16,7 +16,7 @@ from ..models import LanguageModel, SharedTokens, lora, recomputing
 from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
-from ..training import History, LoraOptions, Tally, TrainingOptions, train
+from ..training import Engine, History, LoraOptions, Tally, TrainingOptions, train
 from .step import Step
 from .teacher import SignalSource
 
@@ -121,6 +121,8 @@ class Given:
     signals: SignalSource | None = None
     """Followed in place of the teacher, where a method is cacheable."""
     tally: Tally | None = None
+    engine: Engine | None = None
+    """None: the one that fits the processes that were started."""
     """What the training costs beside what its history says; where there are checkpoints, they carry it."""
 
 
@@ -199,6 +201,7 @@ class LoopMethod(Method, abc.ABC):
                 advance=given.advance,
                 probe=given.probe,
                 tally=given.tally,
+                engine=given.engine,
             )
         if plan.start:
             fold(context.student, adapter)

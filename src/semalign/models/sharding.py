@@ -1,0 +1,33 @@
+"""A frozen model divided among processes: each keeps a part of every block's weights, and gets the rest as it runs.
+
+What is trained is not divided: adapters are small, and each process has them whole.
+"""
+
+import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from .language_model import LanguageModel
+
+
+def shard(model: LanguageModel, device: torch.device) -> None:
+    """Divide the blocks of a model among all processes, and move it to their device, in place.
+
+    Its blocks run as before, in as many passes in every process. The embedding, the final norm and the head stay whole:
+    losses read the head by chunks, outside the model's forward. Needs a process group.
+    Source: Zhao et al. 2023, arXiv:2304.11277 (FSDP); torch's fully_shard, one parameter at a time.
+    """
+    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    divided = {p for block in model.blocks for p in block.parameters()}
+    for block in model.blocks:
+        made_by = type(block).__module__
+        fully_shard(block, mesh=mesh)
+        type(block).__module__ = made_by  # it stays a block of transformers, which may be left out of a pass
+    whole = {p for p in model.module.parameters() if p not in divided}
+    fully_shard(model.module.base_model, mesh=mesh, ignored_params=whole)
+    model.module.to(device)  # pyright: ignore[reportArgumentType]
+
+
+def is_sharded(model: LanguageModel) -> bool:
+    """Whether the model runs only where every process runs it as often."""
+    return any(isinstance(block, FSDPModule) for block in model.blocks)

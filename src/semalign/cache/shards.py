@@ -73,7 +73,8 @@ class Shards:
             _SUMS: torch.tensor(sums, dtype=torch.int32),
         }
         path = self.folder / f"{key_of(*rows)}.safetensors"
-        write_tensors(path, {**index, **{name: torch.cat([row[name] for row in rows.values()]) for name in names}})
+        joined = {name: torch.cat([row[name] for row in rows.values()]) for name in names}
+        write_tensors(path, {**index, **joined}, by_all=True)
         self._add(path)
 
     def drop_damaged(self, keys: Collection[str], names: Collection[str]) -> list[Path]:

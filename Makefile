@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test check format pair ablations ablations-real compare compare-real bench clean
+.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench clean
 
 env: $(VENV)/.ready
 
@@ -18,6 +18,12 @@ demo: env
 
 test: env
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+# With bitsandbytes, which is apart because whatever is started beside it starts two seconds later.
+QUANTIZED := $(VENV)/quantized
+test-quantized: env
+	test -d $(QUANTIZED) || $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target $(QUANTIZED) 'bitsandbytes>=0.49'
+	PYTHONPATH=$(QUANTIZED) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/models/test_quantized.py tests/test_quantized_teacher.py
 
 check: env
 	$(BIN)/ruff check .

@@ -91,6 +91,23 @@ def doctor(
 
 
 @app.command()
+def reproduce(
+    run_folder: RunPath,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the new run; RUN-reproduced if not given.")
+    ] = None,
+    plain: Plain = False,
+) -> None:
+    """Run a finished run again from what it recorded, and compare bit by bit; exit code 1 where anything differs."""
+    from .reproduce import reproduce as start
+
+    result = start(run_folder, out, _reporter(plain))
+    for line in result.lines():
+        typer.echo(line)
+    raise typer.Exit(0 if result.equal else 1)
+
+
+@app.command()
 def report(run_folder: RunPath) -> None:
     """Write the report of a finished run and the cards of its models again, and show its table."""
     from .report import read_record, write_report

@@ -19,8 +19,26 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
+        "threads between operations": torch.get_num_interop_threads(),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "matrix products in float32": torch.get_float32_matmul_precision(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        **_gpu(),
         "versions": versions(),
         "commit": _commit(),
+    }
+
+
+def _gpu() -> dict[str, Any]:
+    """What decides how a GPU adds up."""
+    if not torch.cuda.is_available():
+        return {}
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "cudnn deterministic": torch.backends.cudnn.deterministic,
+        "cudnn benchmark": torch.backends.cudnn.benchmark,
+        "cublas workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
     }
 
 

@@ -1,6 +1,7 @@
 """A run on a tiny pair that goes through every stage, whole and undisturbed, to compare with."""
 
 import json
+import os
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -16,7 +17,7 @@ Whole = namedtuple("Whole", "config folder changes seconds steps")
 def _server():
     """Processes are forked from a server that finds the helpers, on one thread."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(faulty.__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(faulty.__file__).parent), prepend=os.pathsep)
         patch.setenv("TOKENIZERS_PARALLELISM", "false")
         yield
 

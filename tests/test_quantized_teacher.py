@@ -12,7 +12,7 @@ from semalign.errors import UserError
 from semalign.pipeline import run
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed on this machine"
+    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed here: make test-quantized"
 )
 
 

@@ -16,7 +16,7 @@ TEXT = "def add(a, b):\n    return a + b\n"
 NEAR = {"8bit": 0.01, "4bit": 0.2}
 
 needs_bitsandbytes = pytest.mark.skipif(
-    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed on this machine"
+    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed here: make test-quantized"
 )
 
 

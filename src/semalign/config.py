@@ -17,6 +17,7 @@ from .models.quantized import Quantization
 from .paths import expand
 from .settings import Part, read_values, validated, without_unchanged
 from .strategy import build
+from .tracking import TrackingOptions
 from .training import EngineOptions, TrainingOptions
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names become folders
@@ -121,6 +122,8 @@ class Run(Part):
     evaluation: EvaluationConfig = EvaluationConfig()
     cache: CacheOptions | None = None
     """Train from what the teacher said of the training rows, kept on disk. None: it runs beside the student."""
+    tracking: TrackingOptions | None = None
+    """Where training curves are sent beside the run's own files. None: nowhere."""
     engine: EngineOptions | None = None
     """How several processes divide the work; `ddp` where nothing is said. It changes no result."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -192,8 +195,8 @@ class Run(Part):
 
     def plain(self) -> dict[str, Any]:
         """The run as plain values; `Run(**run.plain())` is the same run."""
-        without = {"method", "controls"} | ({"engine"} if self.engine is None else set())
-        values = self.model_dump(mode="json", exclude=without)
+        unsaid = {name for name in ("engine", "tracking") if getattr(self, name) is None}
+        values = self.model_dump(mode="json", exclude={"method", "controls"} | unsaid)
         values["root"] = str(self.root.resolve())
         values["method"] = self.method.spec()
         values["controls"] = {key: method.spec() for key, method in self.controls.items()}

@@ -50,6 +50,7 @@ from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows
 from .run_folder import RunFolder
+from .tracking import check_packages, tracked
 from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
 from .two_tokenizers import compare_tokenizers
@@ -99,6 +100,7 @@ def run(
     ranks.once(lambda: refuse_locked(path))
     device = torch.device("cpu") if engine.sharded else engine.device
     check_benchmarks(config)
+    check_packages(config.tracking)
     tasks, overlap = load_tasks(config)
     for warning in overlap.warnings:
         reporter.warn(warning)
@@ -293,7 +295,8 @@ def _train(
         _drop_finished(work, name)  # where a kill came before
         adapter = load_adapter(context.student, stored / "adapter")
         return Trained(method.label, method, plan, History(**read_json(stored / "history.json"))), adapter
-    options, rows = work.config.training, {split: work.rows.split(split) for split in work.rows.examples}
+    config, rows = work.config, {split: work.rows.split(split) for split in work.rows.examples}
+    options = config.training
     total = method.n_step(options, {split: len(examples) for split, examples in rows.items()})
     caching = cached(
         work.config,
@@ -305,7 +308,8 @@ def _train(
         plan=plan,
         examples=rows["train"],
     )
-    with caching as signals, reading(context.teacher) as read:
+    tracking = tracked(config.tracking, work.folder.path, run=config.name, training=name, config=config.plain())
+    with caching as signals, tracking as log, reading(context.teacher) as read:
         adapter = method.adapt(context, plan, options.lora)
         with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
             tally = Tally(read)
@@ -317,6 +321,7 @@ def _train(
                 advance=lambda done: advance(done, total),
                 probe=None if probe is None else partial(probe, context.student),
                 signals=signals,
+                log=log,
                 tally=tally,
                 engine=work.engine,
             )
@@ -355,9 +360,11 @@ def _troubles(name: str, method: Method, history: History) -> list[str]:
 
 
 def write_report(folder: RunFolder, record: dict[str, Any]) -> None:
-    """summary.json, report.md and report.html."""
+    """summary.json, report.md, report.html, and the cards of student and adapter."""
     from .report import summary
     from .report import write_report as write
+    from .share import write_cards
 
     write_json(folder / "summary.json", summary(record))
     write(folder.path)
+    write_cards(folder.path, record)

@@ -24,7 +24,7 @@ STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval", "be
 # What those stages depend on beside rows and weights; the adapted teacher on the training options too.
 DECISIVE = ("teacher", "student", "data", "evaluation", "seed", "device", "root")
 ASKED = ("evaluation.benchmarks", "device", "root")  # what the benchmarks of a model depend on
-FREE = ("engine",)  # what may be another when a run goes on
+FREE = ("engine", "tracking")  # what may be another when a run goes on
 COUNTED = "teacher_tokens"  # in the costs of a stage since a comparison shows them
 FREE_BYTES = 50_000_000  # checkpoints and reports of even the smallest run need some
 

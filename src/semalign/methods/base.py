@@ -16,6 +16,7 @@ from ..models import LanguageModel, SharedTokens, lora, recomputing
 from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
+from ..tracking import Log
 from ..training import Engine, History, LoraOptions, Tally, TrainingOptions, train
 from .step import Step
 from .teacher import SignalSource
@@ -120,6 +121,8 @@ class Given:
     probe: Callable[[], dict[str, Any]] | None = None
     signals: SignalSource | None = None
     """Followed in place of the teacher, where a method is cacheable."""
+    log: Log | None = None
+    """Gets the entry of each step."""
     tally: Tally | None = None
     engine: Engine | None = None
     """None: the one that fits the processes that were started."""
@@ -201,6 +204,7 @@ class LoopMethod(Method, abc.ABC):
                 advance=given.advance,
                 probe=given.probe,
                 tally=given.tally,
+                log=given.log,
                 engine=given.engine,
             )
         if plan.start:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .. import ranks, stopping
 from ..data import Batch, Example
+from ..tracking import Log
 from . import checkpoint
 from .engine import Engine, start_engine
 from .metrics import Metrics
@@ -77,14 +78,16 @@ def train(
     probe: Callable[[], dict[str, Any]] | None = None,
     tally: Tally | None = None,
     engine: Engine | None = None,
+    log: Log | None = None,
 ) -> History:
     """Train the parameters of `step_module` that require a gradient; checkpoints and metrics.jsonl go to `folder`.
 
     A folder that holds a checkpoint is resumed from it, to the same bits. A run that is asked to stop ends its step,
     saves a checkpoint and raises KeyboardInterrupt. What `tally` counts goes into checkpoints. The order of rows
     depends on the seed and the epoch alone.
-    `probe` measures the student every `diagnose_every` steps. Of several processes each runs a part of every step, and
-    the first one writes; but for dropout, which each draws by itself, they train as one would.
+    `probe` measures the student every `diagnose_every` steps, `log` gets the entry of each. Of several processes
+    each runs a part of every step, and the first one writes; but for dropout, which each draws by itself, they train as
+    one would.
     """
     assert isinstance(step_module, nn.Module)
     torch.manual_seed(seed + ranks.rank())
@@ -97,7 +100,7 @@ def train(
     mishaps = Mishaps(folder, options)
     restart = Restart(folder, parameters, optimizer, seed=seed, mishaps=mishaps, tally=tally or Tally())
     step = restart.begin()
-    metrics = Metrics(folder / "metrics.jsonl", step)
+    metrics = Metrics(folder / "metrics.jsonl", step, log)
     wrapped, optimizer = engine.prepare(step_module, optimizer)
     wrapped.train()
     work = _Work(step_module, wrapped, optimizer, engine, parameters, options, pad_id, plan)

@@ -7,13 +7,15 @@ from typing import Any
 from .. import ranks
 from ..artifacts import disk_errors, write_text
 from ..errors import UserError
+from ..tracking import Log
 
 
 class Metrics:
     """What was measured at each step so far, left-out ones among them."""
 
-    def __init__(self, path: Path, start: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, start: int, log: Log | None = None) -> None:
+        """`log` gets every entry too, after it was written."""
+        self.path, self.log = path, log
         self.entries: list[dict[str, Any]] = []
         self.trained: list[dict[str, Any]] = []
         """Entries of the steps that changed weights."""
@@ -41,3 +43,5 @@ class Metrics:
             return
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+        if self.log:
+            self.log(entry)

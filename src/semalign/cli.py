@@ -1,5 +1,6 @@
 """The command line: one verb, one function; what is heavy is imported inside the verb, so that --help is quick."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from .stopping import listening
 # Idle OpenMP threads that spin slow a busy machine several times; set before torch is imported; a user's choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is installed, PEFT imports it, and it says so
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a search for unused adapters that was asked for
 
 INTERRUPTED = 130  # what shells and Typer make of Ctrl-C

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.base import upcast
 from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
+from ..models.sharding import is_sharded, through_outputs
 from ..pairing import Pair
 from .lens import lens_total
 from .outputs import Asked, output_loss
@@ -112,21 +113,28 @@ class Step(nn.Module):
     def gradient_norms(self, batch: Batch, units: dict[str, int]) -> dict[str, float]:
         """Norm of each weighted term's own gradient on a batch; no gradient is kept and no random number used up."""
         parameters = [p for p in self.parameters() if p.requires_grad]
-        with torch.random.fork_rng():
-            heard = self._heard(batch)
-            losses = {output.name: self._output_loss([output], heard, units)[0] for output in self.outputs}
-            latent, _ = self._latent(heard)
-        losses |= {name: self._weighted(name, total, units) for name, total in latent.items()}
-        norms = {}
-        for name, loss in losses.items():
+        losses, divided = self._losses(batch, units), is_sharded(self.student)
+        norms: dict[str, float] = {}
+        for name in list(losses):
+            if divided and norms:
+                losses = self._losses(batch, units)  # a backward pass gives back the weights that the next would need
+            loss = losses[name]
             if not loss.requires_grad:
                 raise UserError(
                     f"the loss term '{name}' does not depend on any adapter, so it would train nothing; "
                     "change the site, the LoRA roles or the pairing"
                 )
-            gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=not divided, allow_unused=True)
             norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
         return norms
+
+    def _losses(self, batch: Batch, units: dict[str, int]) -> dict[str, Tensor]:
+        """Each weighted term by itself."""
+        with torch.random.fork_rng():
+            heard = self._heard(batch)
+            losses = {output.name: self._output_loss([output], heard, units)[0] for output in self.outputs}
+            latent, _ = self._latent(heard)
+        return losses | {name: self._weighted(name, total, units) for name, total in latent.items()}
 
     def balance(self, batch: Batch, units: dict[str, int]) -> dict[str, float]:
         """Weights under which a term's gradient on a batch is `weight` times as long as the first output's."""
@@ -175,6 +183,8 @@ class Step(nn.Module):
         """Nothing runs behind the deepest state that a term looks at, nor before the first block that trains."""
         if self.outputs:
             points = [*points, FINAL]
+        if is_sharded(self.student):
+            return through_outputs(self.student, points, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
         if self.prefix is None or self.prefix.layer == 0:
             return states_of(self.student, points, batch.input_ids, batch.attention_mask, encoder=batch.encoder)
         return states_of(

@@ -3,11 +3,17 @@
 What is trained is not divided: adapters are small, and each process has them whole.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from .language_model import LanguageModel
+from .listen import Point
+from .partial import states_of
 
 
 def shard(model: LanguageModel, device: torch.device) -> None:
@@ -31,3 +37,30 @@ def shard(model: LanguageModel, device: torch.device) -> None:
 def is_sharded(model: LanguageModel) -> bool:
     """Whether the model runs only where every process runs it as often."""
     return any(isinstance(block, FSDPModule) for block in model.blocks)
+
+
+def through_outputs(
+    model: LanguageModel, points: Sequence[Point], *rows: Tensor, **options: Any
+) -> dict[Point, Tensor]:
+    """`states_of` a sharded model, of which any subset may be what the loss is made of.
+
+    A block gets its weights back when a gradient reaches its output, so the gradient of a state inside it passes there.
+    """
+    outputs = {point: Point("block_out", point.layer) for point in points if point.site in ("attn_out", "mlp_out")}
+    states = states_of(model, [*points, *outputs.values()], *rows, **options)
+    passed = {point: _Through.apply(states[point], states[output]) for point, output in outputs.items()}
+    return {**{point: states[point] for point in points}, **passed}
+
+
+class _Through(torch.autograd.Function):
+    """The first of two tensors of one shape, the same to the bit; the second gets a gradient of 0."""
+
+    @staticmethod
+    def forward(ctx: Any, state: Tensor, output: Tensor) -> Tensor:
+        del ctx, output
+        return state.view_as(state)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        del ctx
+        return gradient, torch.zeros_like(gradient)

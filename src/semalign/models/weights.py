@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from ..errors import UserError
 from .family import Role
@@ -23,6 +24,8 @@ class Weight:
     def value(self) -> Tensor:
         """What the model works with, part of no graph."""
         value = self.parameter.detach()
+        if isinstance(value, DTensor):  # divided among processes, which all ask
+            value = value.full_tensor()
         adapters = getattr(self.module, "active_adapters", ())
         if adapters and self.parameter is self.module.weight:
             for adapter in adapters:

@@ -1,0 +1,68 @@
+"""With the blocks of student and teacher divided among processes, what is trained, heard and answered is the same."""
+
+import pytest
+import torch
+from pair import PAD, STUDENT, TEACHER, make_context, make_examples, make_model
+from processes import in_processes
+from scaled import assert_alike, trained
+
+from semalign.attribution.gradient_x_activation import GradientXActivation
+from semalign.data import batches
+from semalign.methods.hidden_kd import HiddenKD
+from semalign.models import FINAL, Point, states_of
+from semalign.models.sharding import is_sharded, shard
+from semalign.strategy import build
+from semalign.training import start_engine
+
+CPU = torch.device("cpu")
+METHODS = {
+    "latent alone": build("method", {"name": "semalign", "outputs": []}),
+    "every layer": build("method", {"name": "semalign", "pairing": "depth", "outputs": ["cross_entropy", "kl"]}),
+    "stages": build(
+        "method",
+        {"name": "semalign", "pairing": "depth", "schedule": {"name": "frontier", "cache": False}, "site": "block_out"},
+    ),
+    "projectors": HiddenKD(),
+}
+
+
+def trained_sharded(folder, method):
+    start_engine(CPU)
+    context = make_context()
+    for model in (context.student, context.teacher):
+        shard(model, CPU)
+    return trained(folder, method, context=context)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_two_processes_train_as_one(method, tmp_path):
+    one = trained(tmp_path / "one", method)
+    for found in in_processes(2, trained_sharded, tmp_path / "two", method):
+        assert_alike(found, one)
+
+
+def looked_at():
+    """Scores of layers and states of a sharded model, and how much of its blocks this process holds."""
+    start_engine(CPU)
+    model = make_model(**TEACHER)
+    n_whole = sum(p.numel() for block in model.blocks for p in block.parameters())
+    shard(model, CPU)
+    assert is_sharded(model)
+    held = sum(p.to_local().numel() for block in model.blocks for p in block.parameters())
+    return held / n_whole, *_seen(model)
+
+
+def _seen(model):
+    batch = next(iter(batches(make_examples(5), 5, PAD)))
+    points = [Point("mlp_out", 1), Point("block_delta", 3), FINAL]
+    states = states_of(model, points, batch.input_ids, batch.attention_mask)
+    return GradientXActivation().score(model, [batch]), [states[point].detach() for point in points]
+
+
+def test_a_process_holds_its_part_of_the_blocks_and_sees_all():
+    scores, states = _seen(make_model(**TEACHER))
+    assert not is_sharded(make_model(**STUDENT))
+    for share, found, seen in in_processes(4, looked_at):
+        assert share == pytest.approx(1 / 4, abs=0.01)
+        torch.testing.assert_close(found, scores)
+        torch.testing.assert_close(seen, states)

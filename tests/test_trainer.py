@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from peft import PeftModel
+from processes import in_processes
 from tiny_run import sums
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
@@ -107,6 +108,22 @@ def test_many_forwards_of_one_row_are_one_of_many(world, tmp_path):
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-6)
     for name, value in trained(whole).items():
         torch.testing.assert_close(trained(parts)[name], value, rtol=1e-6, atol=1e-9)
+
+
+def ran(world, out, **changes):
+    trainer = make(world, out, **changes)
+    trainer.train()
+    return losses(trainer), trained(trainer)
+
+
+def test_two_processes_train_as_one(world, tmp_path):
+    """Answers differ in length, so a mean over processes of their means would differ."""
+    expected, weights = ran(world, tmp_path / "one", per_device_train_batch_size=4)
+    changes = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "ddp_backend": "gloo"}
+    for found, own in in_processes(2, ran, world, tmp_path / "two", **changes):
+        assert not found or found == pytest.approx(expected, rel=1e-6)  # the first process alone keeps a log
+        for name, value in weights.items():
+            torch.testing.assert_close(own[name], value, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["light", "principal"])

@@ -70,7 +70,7 @@ def _fill(cache: TeacherCache, folder: RunFolder, reporter: Reporter, name: str,
             return
         with folder.stage(stage) as cost:
             cache.fill(examples, advance)
-            cost.tokens = sum(len(example.input_ids) for example in examples)
+            cost.tokens = sum(example.n_read for example in examples)
             cost.teacher_tokens = facts["teacher_tokens"]
 
 
@@ -83,7 +83,7 @@ def _facts(cache: TeacherCache, path: Path, examples: Sequence[Example]) -> dict
             "bytes": cache.n_bytes(examples),
             "rows": len(examples),
             "rows_found": len(examples) - len(missing),
-            "teacher_tokens": sum(len(row.of_teacher.input_ids) for row in missing),
+            "teacher_tokens": sum(row.of_teacher.n_read for row in missing),
             "depends_on": cache.described,
         }
         write_json(path, facts)

@@ -196,7 +196,7 @@ def _score_tasks(work: Work, model: LanguageModel, name: str) -> None:
                 progress=lambda _task, done, total: advance(done, total),
                 skip_unavailable=True,
             )
-        cost.tokens = sum(len(e.input_ids) for e in work.rows.split(options.split))
+        cost.tokens = sum(e.n_read for e in work.rows.split(options.split))
 
 
 def _score_benchmarks(work: Work, model: LanguageModel, name: str) -> None:
@@ -351,7 +351,7 @@ def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan
             if ranks.is_first() or work.engine.sharded:  # a divided model runs in all processes or in none
                 method.plan(context).save(stored)
             cost.teacher_tokens = read()
-            cost.tokens = sum(batch.n_tokens for batch in context.extract) if method.uses_teacher else 0
+            cost.tokens = sum(batch.n_read for batch in context.extract) if method.uses_teacher else 0
     return Plan.load(stored)
 
 

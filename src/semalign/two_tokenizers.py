@@ -1,6 +1,6 @@
 """Teacher and student with two tokenizers: how far they can be compared, measured on the rows of the run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,30 +53,34 @@ def compare_tokenizers(
     rows: Rows, teacher: LanguageModel, student: LanguageModel, tokens: SharedTokens
 ) -> TwoTokenizers | None:
     """None where one tokenizer does for both; raises UserError where the teacher can hardly be followed."""
+    by_task = {task.name: list(_examples(rows, task.name)) for task in rows.tasks}
+    positions = {task: answer_coverage(examples) for task, examples in by_task.items()}
+    _refuse_apart(positions, teacher, student)
     if tokens.matched is None or tokens.difference is None:
         return None
     matched, numerals = tokens.matched, tokens.matched.numerals
-    by_task = {task.name: list(_examples(rows, task.name)) for task in rows.tasks}
-    found = TwoTokenizers(
+    return TwoTokenizers(
         difference=tokens.difference,
         n_shared=len(matched),
         n_teacher=matched.n_teacher,
         n_student=matched.n_student,
         numerals={"teacher": numerals.teacher, "student": numerals.student, "both": numerals.both},
-        positions={task: answer_coverage(examples) for task, examples in by_task.items()},
+        positions=positions,
         answer_tokens={
             task: matched.coverage_of((token for e in examples for token in e.input_ids[e.n_prompt :]), "student")
             for task, examples in by_task.items()
         },
     )
-    for task, share in found.positions.items():
+
+
+def _refuse_apart(positions: Mapping[str, float], teacher: LanguageModel, student: LanguageModel) -> None:
+    for task, share in positions.items():
         if share < LEAST:
             raise UserError(
                 f"the tokenizers of teacher {teacher.name} and student {student.name} cannot be aligned on task "
                 f"'{task}': both have read the same text at {share:.1%} of the answer's positions, and {LEAST:.0%} are "
                 "needed; choose a pair whose tokens end at the same places"
             )
-    return found
 
 
 def _examples(rows: Rows, task: str) -> Iterable[Example]:

@@ -258,7 +258,7 @@ class _Work:
         entry["grad_norm"] = self.engine.clip(list(self.parameters.values()), self.options.gradient_clip)
         if norms:
             entry["term_gradient_norms"] = norms
-        entry["tokens"] = sum(int(batch.attention_mask.sum()) for batch in micro)
+        entry["tokens"] = sum(batch.n_read for batch in micro)
         entry["supervised"] = sum(batch.n_supervised for batch in micro)
         entry["lr"] = self.optimizer.param_groups[0]["lr"]
         if module.n_stage > 1:

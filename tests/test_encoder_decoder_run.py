@@ -1,0 +1,155 @@
+"""Whole runs with encoder-decoders: scored, aligned, trained, exported, reported, resumed; commands beside them."""
+
+import json
+
+import pytest
+import yaml
+from seq2seq_world import write_seq2seq_world
+from tiny_run import config_of
+
+from semalign import run
+from semalign.data import Task, load_task
+from semalign.errors import UserError
+from semalign.evaluation import evaluate
+from semalign.models import load
+
+METHOD = {
+    "name": "semalign",
+    "pairing": "depth",
+    "site": "block_out",
+    "basis": "ridge",
+    "loss": "cosine",
+    "outputs": ["cross_entropy", "kl"],
+    "train": "all",
+}
+TRAINING = {
+    "epochs": 3,
+    "batch_size": 20,
+    "learning_rate": 0.01,
+    "lora": {"rank": 4, "roles": ["q", "v", "cross_v", "cross_o", "up", "down"]},
+}
+DECODER_ONLY = TRAINING | {"lora": {"rank": 4}}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return write_seq2seq_world(tmp_path_factory.mktemp("seq2seq"))
+
+
+def config(world, name, teacher, student, **changes):
+    values = {"method": METHOD, "training": TRAINING, "controls": ["sft", "logit_kd"]} | changes
+    return config_of(world, name=name, teacher=teacher, student=student, **values)
+
+
+def record_of(out):
+    return json.loads((out / "record.json").read_text(encoding="utf-8"))
+
+
+def bits(out, key):
+    folder = out / "eval" / key
+    return {path.stem: json.loads(path.read_text())["bits_per_byte"] for path in folder.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def to_t5(world):
+    return run(config(world, "to_t5", "./llama", "./t5"), world / "runs" / "to_t5")
+
+
+def test_a_t5_learns_from_a_decoder_only_teacher_and_is_reported(world, to_t5):
+    record = record_of(to_t5)
+    before, after, teacher = (bits(to_t5, key) for key in ("student", "semalign", "teacher"))
+    assert set(before) == {"sums", "colours", "names"}
+    assert sum(after.values()) < sum(before.values())
+    assert sum(teacher.values()) < sum(before.values())
+    assert {model["key"] for model in record["models"]} >= {"student", "teacher", "sft", "logit_kd", "semalign"}
+    pairs = record["training"]["semalign"][-1]["cosine"]
+    assert len(pairs) == 2
+    assert all(-1 <= cosine <= 1 for cosine in pairs.values())
+    for page in ("report.md", "report.html"):
+        assert "to_t5" in (to_t5 / page).read_text(encoding="utf-8")
+
+
+def test_the_exported_student_is_the_one_that_was_scored(world, to_t5):
+    student = load(str(to_t5 / "student"))
+    assert student.is_encoder_decoder
+    values = yaml.safe_load((to_t5 / "config.yaml").read_text(encoding="utf-8"))
+    assert values["student"]["model"] == "./t5"
+    from semalign import Run
+
+    tasks: list[Task] = [load_task(spec, seed=0, root=world) for spec in Run.read(world / "to_t5.yaml").tasks]
+    again = evaluate(student, tasks, template="plain")
+    for task, score in bits(to_t5, "semalign").items():
+        assert again[task].bits_per_byte == pytest.approx(score, rel=1e-4)
+
+
+def test_a_finished_run_is_taken_as_it_is(world, to_t5):
+    before = (to_t5 / "record.json").stat().st_mtime_ns
+    assert run(world / "to_t5.yaml", to_t5) == to_t5
+    assert record_of(to_t5)["training"]
+    assert before <= (to_t5 / "record.json").stat().st_mtime_ns
+
+
+def test_tokens_of_both_parts_are_counted(to_t5):
+    record = record_of(to_t5)
+    told = next(model for model in record["models"] if model["key"] == "sft")
+    assert told["train_tokens"] > 60 * 3 * 10  # sixty rows, three epochs; the prompts alone are longer
+
+
+@pytest.mark.slow
+def test_a_bart_follows_with_the_cache(world):
+    out = run(config(world, "to_bart", "./llama", "./bart", cache={}, controls=["sft"]), world / "runs" / "to_bart")
+    assert sum(bits(out, "semalign").values()) < sum(bits(out, "student").values())
+
+
+def test_an_encoder_decoder_teaches_a_decoder_only_student(world):
+    teacher = {"model": "./t5", "adapt": True}
+    out = run(
+        config(world, "from_t5", teacher, "./student", training=DECODER_ONLY, controls=["sft", "hidden_kd"]),
+        world / "runs" / "from_t5",
+    )
+    assert sum(bits(out, "semalign").values()) < sum(bits(out, "student").values())
+    assert sum(bits(out, "teacher_adapted").values()) < sum(bits(out, "teacher").values())
+
+
+@pytest.mark.slow
+def test_an_encoder_decoder_teaches_another(world):
+    out = run(
+        config(world, "t5_to_bart", "./t5", "./bart", training=DECODER_ONLY, controls=[]), world / "runs" / "t5_to_bart"
+    )
+    assert sum(bits(out, "semalign").values()) < sum(bits(out, "student").values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"method": "laten"}, "works between decoder-only models"),
+        ({"method": {"name": "semalign", "positions": "all"}}, "'positions: all' has no effect"),
+        ({"method": METHOD | {"schedule": "frontier"}}, "set 'cache: false'"),
+        ({"training": TRAINING | {"lora": {"roles": ["gate"]}}}, "gate"),
+        ({"data": {"template": "chat", "tasks": [{"name": "sums", "folder": "sums"}]}}, "no chat template"),
+    ],
+)
+def test_what_makes_no_sense_leaves_no_folder(world, changes, says):
+    out = world / "runs" / "refused"
+    with pytest.raises(UserError, match=says):
+        run(config(world, "refused", "./llama", "./t5", **changes), out)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["doctor", "attribute", "pair", "basis"])
+@pytest.mark.parametrize("sides", [("./llama", "./t5"), ("./t5", "./student"), ("./t5", "./bart")])
+def test_the_other_commands_know_encoder_decoders(world, say, tmp_path, command, sides):
+    roles = {} if sides[1] == "./student" else {"training": TRAINING}
+    path = config(world, "looked_at", *sides, **({"training": DECODER_ONLY} | roles))
+    extra = () if command == "doctor" else ("--out", tmp_path / "sheet")
+    said = say(command, path, *extra)
+    assert said.code in ((0, 1) if command == "doctor" else (0,)), said.err
+    assert "Traceback" not in said.err
+
+
+def test_shrink_refuses_in_one_line(world, say, tmp_path):
+    path = config(world, "cut", "./t5", "./bart")
+    said = say("shrink", path, "--layers", 1, "--out", tmp_path / "small")
+    assert said.code != 0
+    assert "only decoder-only models can be cut" in said.err

@@ -8,7 +8,7 @@ import re
 from semalign.report.html import scripts
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>`|*_$x$\\[a](http://evil.example)\x07\n# h"
-VOID = {"meta", "link", "br", "img", "hr"}
+VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
 class Page(html.parser.HTMLParser):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answered import write_answers
 
 RECORD = Path(__file__).with_name("record.json")
 SCORES = {  # task: student, SFT, SemAlign, teacher, adapted teacher
@@ -253,6 +254,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("run")
     (folder / "record.json").write_bytes(RECORD.read_bytes())
+    write_answers(folder)
     write_report(folder)
     return folder
 

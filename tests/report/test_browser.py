@@ -1,12 +1,18 @@
 """The page in headless Chromium: it renders, in light and dark, without a console error, and answers mouse and keys."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
+from answered import write_answers
 from chrome import BROWSER, Chrome
+from pages import HOSTILE
+
+from semalign.report import write_report
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,7 +49,7 @@ def test_page_renders_in_light_and_dark(page: Chrome, written: Path, tmp_path: P
 
 def test_the_browser_keeps_every_figure_and_section(page: Chrome) -> None:
     assert page.ask("document.querySelectorAll('.drawing > svg').length") == 12
-    assert page.ask("document.querySelectorAll('main > section').length") == 11
+    assert page.ask("document.querySelectorAll('main > section').length") == 12
     boxes = page.ask("[...document.querySelectorAll('.drawing > svg')].map(s => s.getBoundingClientRect().height)")
     assert min(boxes) > 50
 
@@ -76,6 +82,64 @@ def test_names_sort_as_names_and_a_total_stays_below(page: Chrome) -> None:
     times = page.ask("[...document.querySelectorAll('#cost tbody td:nth-child(2)')].map(cell => cell.textContent)")
     assert times[:2] == ["38.0 s", "21.7 s"]
     assert times[-1] == "1 min 36 s"
+
+
+def _listed(page: Chrome) -> list[str]:
+    return page.ask("[...document.querySelectorAll('#row-browser li')].map(item => item.lastChild.textContent)")
+
+
+def _choose(page: Chrome, name: str, text: str) -> None:
+    """As a person does with the keys: the first letters of the option."""
+    page.focus(f"#row-browser [name={name}]")
+    page.write(text) if name == "search" else [page.press(letter) for letter in text]
+
+
+def test_rows_are_filtered_by_task_change_and_words(page: Chrome) -> None:
+    assert page.ask("document.querySelectorAll('#row-browser li').length") == 12  # 4 gained and 2 lost of two tasks
+    _choose(page, "show", "lo")
+    items = page.ask("[...document.querySelectorAll('#row-browser li')].map(item => item.textContent)")
+    assert items == [f"− {task}-{i:03d} lost" for task in ("facts", "strings") for i in (2, 3)]
+    _choose(page, "task", "st")
+    assert page.ask("document.querySelector('#row-browser output').textContent") == "2 of 24 rows listed."
+    _choose(page, "show", "al")
+    _choose(page, "search", "row 7 is 49")
+    assert page.ask("document.querySelectorAll('#row-browser li').length") == 1
+    assert "strings-007" in page.ask("document.querySelector('#row-browser article').textContent")
+
+
+def test_a_row_shows_both_answers_and_the_words_that_differ(page: Chrome) -> None:
+    _choose(page, "show", "ga")
+    page.focus("#row-browser ul")
+    page.press("End")
+    page.press("ArrowUp")
+    shown = "document.querySelector('#row-browser article')"
+    assert "strings · strings-008 gained" in page.ask(f"{shown}.querySelector('h3').textContent")
+    old, new = (page.ask(f"[...{shown}.querySelectorAll('{kind}')].map(e => e.textContent)") for kind in ("del", "ins"))
+    assert old == ["what student says"]
+    assert new == ["64"]
+    chosen = page.ask("document.querySelector('#row-browser ul').getAttribute('aria-activedescendant')")
+    assert page.ask(f"document.getElementById({chosen!r}).ariaSelected") == "true"
+    page.click("#row-browser li:first-child")
+    assert "facts-006" in page.ask(f"{shown}.querySelector('h3').textContent")
+
+
+def test_words_that_differ_are_the_fewest(page: Chrome) -> None:
+    runs = page.ask("wordDiff('a b c d', 'a x c d e')")
+    assert runs == [["same", "a "], ["del", "b"], ["ins", "x"], ["same", " c d"], ["ins", " e"]]
+    assert page.ask("wordDiff('', 'new')") == [["ins", "new"]]
+    assert page.ask("wordDiff('same', 'same')") == [["same", "same"]]
+
+
+def test_hostile_answers_are_read_as_text(chrome: Chrome, tmp_path: Path, record: Any) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    write_answers(tmp_path, words=f"</script>{HOSTILE}")
+    write_report(tmp_path)
+    chrome.complaints.clear()
+    chrome.open(tmp_path / "report.html")
+    _choose(chrome, "show", "all")
+    assert "</script><script>alert(1)" in chrome.ask("document.querySelector('#row-browser article').textContent")
+    assert chrome.ask("document.images.length + document.querySelectorAll('script:not([type])').length") == 0
+    assert chrome.complaints == []
 
 
 def test_without_scripts_the_page_says_the_same(page: Chrome, written: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_run_of_fine_tuning_alone_claims_no_control(tmp_path: Path, record: An
 
 def test_the_question_names_no_control_that_the_run_lacks(record: Any) -> None:
     record["models"] = [model for model in record["models"] if model["key"] != "sft"]
-    assert content(complete(record))["question"] == "Did aligning embedded:student to embedded:teacher help?"
+    assert content(complete(record), [])["question"] == "Did aligning embedded:student to embedded:teacher help?"
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answered import write_answers
 from pages import HOSTILE, Page, assert_loads_nothing, assert_own_scripts
 
 from semalign.errors import UserError
@@ -73,6 +74,7 @@ def test_hostile_text_is_inert(tmp_path: Path, record: Any) -> None:
     bad["scores"] = {f"_{HOSTILE}{i}": row for i, row in enumerate(bad["scores"].values())}
     for step in bad["training"]["semalign"]:
         step["terms"], step["cosine"] = {HOSTILE: 1.0, "_b": 0.5}, {HOSTILE: 0.5}
+    write_answers(tmp_path, words=HOSTILE)
     page, card = _write(tmp_path, bad)
     assert "img" not in {tag for tag, _ in page.tags}
     assert_own_scripts((tmp_path / "report.html").read_text("utf-8"))
@@ -188,6 +190,7 @@ def test_a_bad_record_is_one_line_and_writes_nothing(tmp_path: Path, text: str |
 
 
 def test_the_same_record_gives_the_same_bytes(tmp_path: Path, written: Path, record: Any) -> None:
+    write_answers(tmp_path)
     _write(tmp_path, record)
     for name in ("report.html", "report.md"):
         assert (tmp_path / name).read_bytes() == (written / name).read_bytes()

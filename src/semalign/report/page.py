@@ -1,11 +1,11 @@
 """report.html and report.md of a run folder: what they hold, in which order, written both or neither."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import artifacts
-from . import benchmarked, details, diagnosed, overlapping, sources, stages, tables, tokenizers
+from . import benchmarked, details, diagnosed, overlapping, rows, sources, stages, tables, tokenizers
 from .answer import findings, question
 from .card import card
 from .html import NO_PICTURES, drawn, render
@@ -15,6 +15,7 @@ SECTIONS = {
     "answer": "Answer",
     "results": "Results",
     "benchmarks": "Benchmarks",
+    "rows": "Row by row",
     "data": "Data",
     "layers": "Layers",
     "map": "Semantic map",
@@ -29,15 +30,15 @@ SECTIONS = {
 def write_report(folder: Path) -> None:
     """Read `record.json` in a run folder and write report.md and report.html beside it, both or neither."""
     record = read_record(folder)
-    what = content(record)
+    what = content(record, rows.read_rows(folder, record))
     texts = (card(what), page(what, _pictures(record)))
     with artifacts.whole_file(folder / "report.md") as markdown, artifacts.whole_file(folder / "report.html") as html:
         for path, text in zip((markdown, html), texts, strict=True):
             path.write_text(text, encoding="utf-8")
 
 
-def content(record: Record) -> dict[str, Any]:
-    """Everything that both forms of the report say."""
+def content(record: Record, answered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Everything that both forms of the report say; `answered` is what rows.read_rows found."""
     part = record["attribution"] or {"scores": []}
     return {
         "record": record,
@@ -49,6 +50,8 @@ def content(record: Record) -> dict[str, Any]:
         "differences": tables.differences(record),
         "benchmarks": benchmarked.scores(record),
         "benchmark_differences": benchmarked.differences(record),
+        "changes": rows.changes(record, answered),
+        "rows": rows.browser(record, answered),
         "data": tables.data(record),
         "overlap": overlapping.overlap(record),
         "overlap_said": overlapping.said(record),

@@ -3,6 +3,7 @@
 Importing everything takes far longer than a tiny run, so processes are forked from a server that has imported it all.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import lm_eval.api.task
 import lm_eval.evaluator
-import peft.tuners.lora.bnb  # peft looks for it at the first adapter
+import peft
 import torch
 import transformers.models.llama.modeling_llama
 
@@ -21,6 +22,9 @@ import semalign.pipeline
 import semalign.report.page
 from semalign import cli
 from semalign.strategy import KINDS, available
+
+with contextlib.suppress(ImportError):  # peft looks for bitsandbytes at the first adapter
+    import peft.tuners.lora.bnb
 
 WARM = (lm_eval, peft, transformers, semalign.pipeline, [available(kind) for kind in KINDS])
 WRITES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.rmtree"}
@@ -34,6 +38,8 @@ class Fault:
     number: int = signal.SIGKILL
     cut: bool = False
     """Whether half a line is written first where a file is opened for writing."""
+    error: int = 0
+    """In place of a signal: from then on the disk refuses whatever adds to it with this error, but for status.json."""
 
 
 def start(config, out, log, fault=None):
@@ -66,7 +72,11 @@ def _run(config, out, log, fault):
         if change is None:
             return
         changes.append(change)
-        if fault is None or len(changes) != fault.at:
+        if fault is None or len(changes) < fault.at:
+            return
+        if fault.error and event in ("open", "os.mkdir", "os.rename") and "status.json" not in change:
+            raise OSError(fault.error, os.strerror(fault.error))
+        if fault.error or len(changes) > fault.at:
             return
         if fault.cut and event == "open":
             descriptor = os.open(args[0], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -60,7 +60,8 @@ def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
     step.train()
     step.enter(0)
     units = step.units(micro[0])
-    step(micro[0], units)[0].backward()  # the first one of a process is slow
+    with Ledger().stage("step") as largest:  # not timed: the first one of a process is slow
+        _pass(step, micro[-1])
     started = time.perf_counter()
     try:
         if step.balanced:
@@ -68,12 +69,10 @@ def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
         norms, refused = step.gradient_norms(micro[0], units), ""
     except UserError as error:
         norms, refused = {}, str(error)
-    norm_seconds, ledger = time.perf_counter() - started, Ledger()
+    norm_seconds, started = time.perf_counter() - started, time.perf_counter()
     for batch in micro:
-        with ledger.stage("step"):
-            loss = step(batch, step.units(batch))[0]
-            loss.backward()
-            float(loss.detach())  # waits for a GPU
+        _pass(step, batch)
+    step_seconds = time.perf_counter() - started
     for parameter in parameters:
         parameter.grad = None
     return replace(
@@ -81,10 +80,16 @@ def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
         norms=norms,
         refused=refused,
         n_trainable=sum(p.numel() for p in parameters),
-        seconds_a_position=sum(c.seconds for c in ledger.costs) / sum(b.input_ids.numel() for b in micro),
+        seconds_a_position=step_seconds / sum(b.input_ids.numel() for b in micro),
         norm_seconds=norm_seconds,
-        peak_bytes=max(c.peak_bytes for c in ledger.costs),
+        peak_bytes=largest.peak_bytes,
     )
+
+
+def _pass(step: Step, batch: Batch) -> None:
+    loss = step(batch, step.units(batch))[0]
+    loss.backward()
+    float(loss.detach())  # waits for a GPU
 
 
 def _some(micro: Sequence[Batch]) -> list[Batch]:

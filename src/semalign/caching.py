@@ -12,6 +12,7 @@ from .methods import LoopMethod, Method, MethodContext, Plan
 from .methods.teacher_cache import TeacherCache, in_words
 from .models import LanguageModel
 from .models.released import released
+from .models.sharding import is_sharded
 from .prepare import load_model
 from .progress import Reporter
 from .run_folder import RunFolder
@@ -53,8 +54,8 @@ def cached(
 
 
 def _without(teacher: LanguageModel, again: Callable[[], LanguageModel]) -> AbstractContextManager[None]:
-    """A packed teacher stays: it takes little memory, and would have to be packed anew."""
-    return nullcontext() if teacher.is_quantized else released(teacher, again)
+    """A packed teacher stays: it takes little memory, and would have to be packed anew. So does a divided one."""
+    return nullcontext() if teacher.is_quantized or is_sharded(teacher) else released(teacher, again)
 
 
 def _fill(cache: TeacherCache, folder: RunFolder, reporter: Reporter, name: str, examples: Sequence[Example]) -> None:

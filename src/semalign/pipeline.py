@@ -32,11 +32,11 @@ from .models import (
     reading,
     save_adapter,
     save_plain,
-    shared_tokens,
     unload,
 )
 from .models.sharding import shard
 from .prepare import (
+    adaptation,
     check_benchmarks,
     check_models,
     input_keys,
@@ -44,6 +44,7 @@ from .prepare import (
     method_context,
     pick_device,
     refuse_empty,
+    refuse_sharded,
     tokens_of,
 )
 from .progress import Reporter
@@ -107,6 +108,8 @@ def run(
     with reporter.stage("loading the models"):
         student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
     check_models(config, student, teacher, tasks)
+    if engine.sharded:
+        refuse_sharded(config)
     tokens = tokens_of(config, teacher, student)
     rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)
@@ -240,10 +243,7 @@ def _before(work: Work, student: LanguageModel, teacher: LanguageModel) -> list[
 
 def _adapt_teacher(work: Work, teacher: LanguageModel) -> Trained:
     """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
-    tokens = shared_tokens(teacher, teacher)
-    context = MethodContext(
-        teacher=teacher, student=teacher, tokens=tokens, extract=(), calibration=(), seed=work.config.seed
-    )
+    context = adaptation(work.config, teacher)
     trained, adapter = _train(replace(work, rows=work.rows.of_teacher), "teacher_adapted", SFT(), context)
     adapter.requires_grad_(False)
     _score(work, teacher, "teacher_adapted")

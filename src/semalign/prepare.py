@@ -67,6 +67,21 @@ def adaptation(config: Run, teacher: LanguageModel) -> MethodContext:
     return MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), calibration=(), seed=config.seed)
 
 
+def refuse_sharded(config: Run) -> None:
+    """Raise UserError where a run needs what models divided among processes do not have: whole weights, rows alone."""
+    instead = "use engine 'ddp'"
+    if config.teacher.quantization is not None:
+        raise UserError(f"engine 'fsdp2' cannot divide packed weights; leave teacher.quantization out, or {instead}")
+    for name, method in config.methods.items():
+        if method.reads_weights:
+            raise UserError(f"method '{name}' reads weights one by one, and engine 'fsdp2' divides them; {instead}")
+        if getattr(getattr(method, "schedule", None), "cache", False):
+            raise UserError(
+                f"method '{name}': 'schedule.cache' runs each row alone, and with engine 'fsdp2' all processes run as "
+                f"often; set 'cache: false', or {instead}"
+            )
+
+
 def tokens_of(config: Run, teacher: LanguageModel, student: LanguageModel) -> SharedTokens:
     """The tokens that both models know; what ends an answer is one of them."""
     end_t, end_s = (end_token(model.tokenizer, config.data.template) for model in (teacher, student))

@@ -19,6 +19,7 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is install
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a search for unused adapters that was asked for
 
 INTERRUPTED = 130  # what shells and Typer make of Ctrl-C
+DIVIDED = ("run", "quickstart")  # the verbs that several processes may share
 
 app = typer.Typer(
     name="semalign",
@@ -351,11 +352,16 @@ def _version(show: bool) -> bool:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if os.environ.get("WORLD_SIZE", "1") != "1" and context.invoked_subcommand not in DIVIDED:
+        raise UserError(
+            f"semalign {context.invoked_subcommand} is for one process, and a launcher started "
+            f"{os.environ['WORLD_SIZE']}; only {' and '.join(DIVIDED)} divide their work"
+        )
 
 
 def _tell(outcome: Any) -> None:
@@ -398,14 +404,25 @@ def _show(folder: Path) -> None:
     typer.echo(f"\nreport: {folder / 'report.html'}   student: {folder / 'student'}   adapter: {folder / 'adapter'}")
 
 
+def _which() -> str:
+    """The number of a process that is not the first, for its messages."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f"process {rank}: "
+
+
 def main() -> NoReturn:
     """Exit code 0 when all is well, 2 for a user's mistake (one line), 130 when interrupted."""
     try:
         with listening():  # a batch system's SIGTERM is an interrupt too
             app(standalone_mode=True)
     except UserError as error:
-        print(f"semalign: {error}", file=sys.stderr)
+        print(f"semalign: {_which()}{error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        if "Connection closed by peer" not in str(error) and "Connection reset by peer" not in str(error):
+            raise
+        print(f"semalign: {_which()}another process stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise

@@ -34,7 +34,8 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open and self.open[-1] not in {"script", "style"}:
+            self.text += data
 
 
 def assert_loads_nothing(text: str) -> None:

@@ -94,6 +94,11 @@ def _choose(page: Chrome, name: str, text: str) -> None:
     page.write(text) if name == "search" else [page.press(letter) for letter in text]
 
 
+def test_the_page_opens_at_its_answer(page: Chrome) -> None:
+    assert page.ask("scrollY") == 0
+    assert page.ask("document.querySelector('.headline').getBoundingClientRect().bottom < innerHeight")
+
+
 def test_rows_are_filtered_by_task_change_and_words(page: Chrome) -> None:
     assert page.ask("document.querySelectorAll('#row-browser li').length") == 12  # 4 gained and 2 lost of two tasks
     _choose(page, "show", "lo")

@@ -81,7 +81,10 @@ def _text(value: Any) -> str | None:
 
 def changes(record: Record, tasks: Sequence[Mapping[str, Any]]) -> Table | None:
     """Rows gained and lost by the method, against the student before and against its control, by task."""
-    method, control = main_method(record) or main_control(record), main_control(record)
+    control = main_control(record)
+    method = main_method(record) or control
+    if method is None:
+        return None
     against = [key for key in (BEFORE, control) if key and key != method]
     columns = (
         Column("Comparison", numeric=False),
@@ -89,7 +92,7 @@ def changes(record: Record, tasks: Sequence[Mapping[str, Any]]) -> Table | None:
         *map(Column, ("Rows", "Gained", "Lost", "Same")),
     )
     rows = []
-    for than in against if method else ():
+    for than in against:
         for task in tasks:
             moves = [_move(row, than, method) for row in task["rows"]]
             counts = [sum(move == kind for move in moves) for kind in (1, -1, 0)]

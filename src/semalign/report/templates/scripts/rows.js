@@ -2,8 +2,9 @@
 const home = document.getElementById("row-browser");
 const data = home && JSON.parse(document.getElementById("rows-data").textContent);
 if (data) {
-  const form = home.querySelector("form"), list = home.querySelector("ul"), shown = home.querySelector("article");
-  const count = home.querySelector("output"), { task, from, to, show, search } = form.elements;
+  const list = home.querySelector("ul"), shown = home.querySelector("article");
+  const count = home.querySelector("output");
+  const { task, from, to, show, search } = home.querySelector("fieldset").elements;
   const rows = data.tasks.flatMap((each, place) => each.rows.map((row) => ({ ...row, place, task: each.name })));
   const make = (tag, text, name) => {
     const made = document.createElement(tag);
@@ -56,7 +57,8 @@ if (data) {
     const item = list.children[chosen];
     if (item) {
       list.setAttribute("aria-activedescendant", item.id);
-      item.scrollIntoView({ block: "nearest" });
+      const end = item.offsetTop + item.offsetHeight - list.clientHeight; // scrolls the list, never the page
+      list.scrollTop = Math.min(Math.max(list.scrollTop, end), item.offsetTop);
     } else list.removeAttribute("aria-activedescendant");
     read(listed[chosen]);
   };
@@ -86,8 +88,7 @@ if (data) {
   for (const select of [from, to]) options(select, data.models);
   from.value = data.from;
   to.value = data.to;
-  form.addEventListener("submit", (event) => event.preventDefault());
-  for (const control of [task, from, to, show]) control.addEventListener("change", fill);
+  for (const select of [task, from, to, show]) select.addEventListener("change", fill);
   search.addEventListener("input", fill);
   const steps = { ArrowDown: () => chosen + 1, ArrowUp: () => chosen - 1, PageDown: () => chosen + 10, PageUp: () => chosen - 10,
     Home: () => 0, End: () => listed.length - 1 };

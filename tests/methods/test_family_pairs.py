@@ -12,6 +12,7 @@ from semalign.basis.identity import Identity
 from semalign.basis.logit import Logit
 from semalign.basis.ridge import Ridge
 from semalign.data import Row, batches, encode_pair
+from semalign.errors import UserError
 from semalign.losses.cka import CKA
 from semalign.losses.cosine import Cosine
 from semalign.losses.cross_entropy import CrossEntropy
@@ -23,9 +24,11 @@ from semalign.methods.logit_kd import LogitKD
 from semalign.methods.semalign import SemAlign
 from semalign.methods.teacher import OnlineTeacher
 from semalign.models import shared_tokens
+from semalign.models.first_token import first_tokens
 from semalign.pairing import Pair
 from semalign.pairing.depth import Depth
 from semalign.pairing.monotone_cka import MonotoneCKA
+from semalign.tokenizers.pieces import token_bytes
 from semalign.training import LoraOptions, TrainingOptions
 
 TEXTS = [
@@ -167,3 +170,43 @@ def test_uld_reads_all_real_tokens_of_each_side():
     wide = max(side.shape[1] for side in sides)
     p, q = (torch.nn.functional.pad(side, (0, wide - side.shape[1])) for side in sides)
     assert loss.item() == pytest.approx(float((p - q).abs().sum(-1).mean()), rel=1e-5)
+
+
+def test_first_tokens_move_the_teachers_probability_to_the_students_tokens():
+    teacher, student = pair_of(PAIRS["llama to gpt2: GQA to MHA"], SCHEMES)
+    context, rows = context_of(teacher, student)
+    batch = next(batches(rows, 6, 0))
+    method = LogitKD(outputs=(ForwardKL(vocabulary="first_token"),))
+    step = method.step(context, method.plan(context))
+    loss, _, _ = step(batch, step.units(batch))
+    with torch.no_grad():
+        ours = student.module(batch.input_ids, attention_mask=batch.attention_mask).logits[batch.followed]
+        own = batch.of_teacher
+        theirs = teacher.module(own.input_ids, attention_mask=own.attention_mask).logits
+    p = batch.at_student(theirs)[batch.followed][:, : len(teacher.tokenizer)].double().softmax(-1)
+    moved = torch.zeros(len(p), len(student.tokenizer), dtype=torch.float64)
+    for token, first in enumerate(first_tokens(teacher, student, context.tokens).tolist()):
+        if first >= 0:
+            moved[:, first] += p[:, token]
+    moved /= moved.sum(-1, keepdim=True)
+    q = ours[:, : len(student.tokenizer)].double().log_softmax(-1)
+    expected = torch.xlogy(moved, moved).sum(-1) - (moved * q).sum(-1)
+    assert loss.item() == pytest.approx(float(expected.mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("schemes", [SCHEMES, SCHEMES[::-1]])
+def test_every_token_begins_with_its_first_token(schemes):
+    teacher, student = pair_of(PAIRS["llama to gpt2: GQA to MHA"], schemes)
+    tokens = shared_tokens(teacher, student)
+    first = first_tokens(teacher, student, tokens)
+    meant_t, meant_s = token_bytes(teacher.tokenizer), token_bytes(student.tokenizer)
+    assert torch.equal(first[tokens.teacher], tokens.student)
+    found = [(t, s) for t, s in enumerate(first.tolist()) if s >= 0 and meant_t[t] is not None]
+    assert len(found) > len(tokens)  # more than both have
+    assert all(meant_t[t].startswith(meant_s[s]) for t, s in found)
+
+
+def test_first_tokens_of_one_tokenizer_have_no_effect_and_are_refused():
+    teacher, student = pair_of(PAIRS["llama to gpt2: GQA to MHA"], ("byte_level", "byte_level"))
+    with pytest.raises(UserError, match="first_token' has no effect"):
+        LogitKD(outputs=(ForwardKL(vocabulary="first_token"),)).check(teacher, student, 4)

@@ -12,7 +12,9 @@ from torch import Tensor
 from ..strategy import Strategy
 
 Target = Literal["state", "labels", "teacher_logits"]
-Vocabulary = Literal["shared", "own"]
+Vocabulary = Literal["shared", "own", "first_token"]
+"""Whose next tokens are compared: those that both models have; each model's own, all of them; or all the student's, the
+probability of each of the teacher's counted for the one that its text begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +33,13 @@ class Loss(Strategy, abc.ABC, kind="loss"):
     """Whether the length of a target state makes a difference."""
     any_width: ClassVar[bool] = False
     """Whether states of two widths can be compared without a map."""
-    vocabulary: ClassVar[Vocabulary] = "shared"
-    """Which logits are compared: those of the tokens that both models have, or each model's own, all of them."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def compares(self) -> Vocabulary:
+        """Which next tokens count, for a loss that looks at logits."""
+        return "shared"
 
     @abc.abstractmethod
     def total(

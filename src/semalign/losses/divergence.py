@@ -2,14 +2,14 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from .base import Loss, chosen, upcast
+from .base import Loss, Vocabulary, chosen, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,14 @@ class Divergence(Loss):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_k: Annotated[int, Field(ge=2)] | None = None
     """None: all tokens. One token alone has probability 1 in both models, so 2 is the least."""
+    vocabulary: Literal["shared", "first_token"] = "shared"
+    """Where the tokenizers differ: compare the tokens that both have (both normalised over them), or all the student's.
+    For `first_token` the teacher's probability of each of its tokens is counted for the student's token that its text
+    begins with, so that ");" is known to begin with ")"."""
+
+    @property
+    def compares(self) -> Vocabulary:
+        return self.vocabulary
 
     def total(
         self, h: Float[Tensor, "*batch pos d"], target: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "*batch pos"]

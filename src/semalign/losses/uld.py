@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .base import Loss, chosen, upcast
+from .base import Loss, Vocabulary, chosen, upcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,10 @@ class ULD(Loss, name="uld"):
 
     source = "Boizard et al. 2024, arXiv:2402.12030"
     target = "teacher_logits"
-    vocabulary = "own"
+
+    @property
+    def compares(self) -> Vocabulary:
+        return "own"
 
     def total(
         self,

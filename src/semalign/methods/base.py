@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jaxtyping import Int
 from torch import Tensor
 
 from ..artifacts import read_json, read_tensors, whole_folder, write_json, write_tensors
 from ..basis import SemanticMap
 from ..data import Batch, Example
+from ..losses import Loss
 from ..models import LanguageModel, SharedTokens, lora, recomputing
+from ..models.first_token import first_tokens
 from ..models.injection import fold, inject
 from ..pairing import Pair
 from ..strategy import Strategy
@@ -49,6 +52,12 @@ class MethodContext:
     def teacher_extract(self) -> list[Batch]:
         """The extract rows as the teacher reads them."""
         return [batch.of_teacher for batch in self.extract]
+
+    def first_tokens(self, outputs: Sequence[Loss]) -> Int[Tensor, "n_teacher"] | None:
+        """The student's tokens that the teacher's begin with, where an output asks; None where none does."""
+        if not any(output.compares == "first_token" for output in outputs):
+            return None
+        return first_tokens(self.teacher, self.student, self.tokens).to(self.student.device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from ..models import LanguageModel, stream_seed
 from ..models.sharding import is_sharded
 from .base import LoopMethod, MethodContext, Plan
 from .on_policy import sample_answers
-from .refuse import losses_on_logits, refuse_top_k
+from .refuse import losses_on_logits, refuse_tokens
 from .step import Stage, Step
 from .teacher import OnlineTeacher
 
@@ -53,7 +53,7 @@ class GKD(LoopMethod, name="gkd"):
             raise UserError(f"'{named}' has no effect where 'on_policy' is 0: nothing is sampled; leave it out")
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
-        refuse_top_k((self.loss,), teacher, student)
+        refuse_tokens((self.loss,), teacher, student)
         limit = _positions(teacher, student)
         if self.max_new_tokens is not None and limit is not None and self.max_new_tokens >= limit:
             raise UserError(

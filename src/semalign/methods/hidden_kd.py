@@ -19,7 +19,7 @@ from ..pairing.depth import Depth
 from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
 from .positions import Positions
-from .refuse import refuse_states, refuse_top_k, refuse_twice
+from .refuse import refuse_states, refuse_tokens, refuse_twice
 from .step import Stage, Step
 from .teacher import OnlineTeacher
 
@@ -65,7 +65,7 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
         refuse_twice(self.outputs)
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
-        refuse_top_k(self.outputs, teacher, student)
+        refuse_tokens(self.outputs, teacher, student)
         possible_pairs(self.pairing, teacher, student)
 
     def plan(self, context: MethodContext) -> Plan:
@@ -83,6 +83,7 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
             site=self.site,
             signals=OnlineTeacher(context.teacher, self.site, None, context.tokens.teacher if needs_logits else None),
             tokens=context.tokens.student,
+            first=context.first_tokens(self.outputs),
             taught=self.positions,
         )
 

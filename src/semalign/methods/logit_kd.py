@@ -10,7 +10,7 @@ from ..training import LoraOptions
 from .base import LoopMethod, MethodContext, Plan
 from .injected import Start, principal_start, refuse_start
 from .positions import Positions
-from .refuse import losses_on_logits, refuse_states, refuse_top_k, refuse_twice
+from .refuse import losses_on_logits, refuse_states, refuse_tokens, refuse_twice
 from .step import Stage, Step
 from .teacher import OnlineTeacher
 
@@ -42,7 +42,7 @@ class LogitKD(LoopMethod, name="logit_kd"):
         refuse_states(self.outputs)
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
-        refuse_top_k(self.outputs, teacher, student)
+        refuse_tokens(self.outputs, teacher, student)
 
     def check_lora(self, teacher: LanguageModel, student: LanguageModel, options: LoraOptions) -> None:
         if self.start == "principal":
@@ -60,5 +60,6 @@ class LogitKD(LoopMethod, name="logit_kd"):
             stages=[Stage(layers=plan.layers, pairs=())],
             signals=OnlineTeacher(context.teacher, "block_out", {}, context.tokens.teacher),
             tokens=context.tokens.student,
+            first=context.first_tokens(self.outputs),
             taught=self.positions,
         )

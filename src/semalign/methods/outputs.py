@@ -12,6 +12,7 @@ from ..losses import Loss
 from ..losses.base import Vocabulary, chosen
 from ..losses.chunks import columns, sum_by_chunks
 from ..models import LanguageModel
+from ..models.first_token import by_first_token
 from .positions import Positions, asked_positions, followed_positions
 from .teacher import ReadLogits
 
@@ -28,6 +29,8 @@ class Asked:
     """Ids of the student that the teacher has logits for."""
     said: ReadLogits | None
     """The teacher's logits where it is followed."""
+    first: Int[Tensor, "n_teacher"] | None = None
+    """For each of the teacher's tokens the student's that its text begins with (`models.first_token`)."""
 
     def mask(self, output: Loss) -> Bool[Tensor, "b pos"]:
         return asked_positions(self.batch, output.target, taught=self.taught, labelled=self.labelled)
@@ -54,14 +57,17 @@ def output_loss(
             there = slice(nth_taught[rows.start], nth_taught[rows.stop])
             said = chosen(logits, taught[rows])
             everywhere = torch.ones(len(said), dtype=torch.bool, device=said.device)
-            vocabularies: list[Vocabulary] = [output.vocabulary for output in followers]
+            vocabularies: list[Vocabulary] = [output.compares for output in followers]
             for vocabulary in dict.fromkeys(vocabularies):
                 ours = columns(said, asked.tokens) if vocabulary == "shared" else said[:, : student.n_token]
-                theirs = asked.said(there, vocabulary)
+                theirs = asked.said(there, "shared" if vocabulary == "shared" else "own")
+                if vocabulary == "first_token":
+                    assert asked.first is not None, "first tokens come with a loss that asks for them"
+                    theirs = by_first_token(theirs, asked.first, student.n_token)
                 totals |= {
                     output.name: output.total(ours, theirs, everywhere)
                     for output in followers
-                    if output.vocabulary == vocabulary
+                    if output.compares == vocabulary
                 }
         in_order = [totals[output.name] for output in outputs]
         losses = [weighted(output.name, total) for output, total in zip(outputs, in_order, strict=True)]

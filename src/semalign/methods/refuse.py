@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.divergence import Divergence
-from ..models import LanguageModel, check_layer_site, shared_tokens
+from ..models import LanguageModel, check_layer_site, shared_tokens, tokenizers_agree
 from ..schedules.base import Sequential
 from ..strategy import available
 
@@ -49,8 +49,14 @@ def losses_on_logits() -> str:
     )
 
 
-def refuse_top_k(losses: Sequence[Loss], teacher: LanguageModel, student: LanguageModel) -> None:
-    """Raise UserError where a divergence asks for more tokens than the two models share."""
+def refuse_tokens(losses: Sequence[Loss], teacher: LanguageModel, student: LanguageModel) -> None:
+    """Raise UserError where a divergence asks for more tokens than both models have, or for what both have alike."""
+    first = [loss.name for loss in losses if loss.compares == "first_token"]
+    if first and tokenizers_agree(teacher, student).agree:
+        raise UserError(
+            f"loss '{first[0]}': 'vocabulary: first_token' has no effect, {teacher.name} and {student.name} have one "
+            "tokenizer; leave it out"
+        )
     asked = {loss.name: loss.top_k for loss in losses if isinstance(loss, Divergence) and loss.top_k is not None}
     if not asked:
         return
@@ -79,6 +85,8 @@ def _targets(method: "SemAlign") -> None:
         raise UserError(
             f"'loss' compares with a teacher layer, but '{method.loss.name}' with gold answers; name it under 'outputs'"
         )
+    if method.loss.compares == "first_token":
+        raise UserError(f"'vocabulary: first_token' is for outputs; name loss '{method.loss.name}' under 'outputs'")
     for output in method.outputs:
         if output.target == "state":
             raise UserError(f"'outputs' compare outputs, but '{output.name}' compares states; name it as 'loss'")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +11,6 @@ from torch import Tensor
 from ..cache import Row
 from ..data import Batch
 from ..data.batch import TeacherRows
-from ..losses.base import Vocabulary
 from ..pairing import Pair
 from .teacher import OnlineTeacher, ReadLogits, Signals
 
@@ -90,7 +89,7 @@ def _joined(rows: Sequence[Row], name: str, mask: Tensor) -> Tensor:
 
 
 def _likeliest(values: Float[Tensor, "n k"], tokens: Tensor, n_token: int) -> ReadLogits:
-    def read(rows: slice, vocabulary: Vocabulary = "shared") -> Float[Tensor, "rows n_token"]:
+    def read(rows: slice, vocabulary: Literal["shared", "own"] = "shared") -> Float[Tensor, "rows n_token"]:
         assert vocabulary == "shared", "a loss that looks at more tokens than are kept is refused"
         some = values[rows]
         return some.new_full((len(some), n_token), -torch.inf).scatter(1, tokens[rows], some)

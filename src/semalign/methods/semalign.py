@@ -23,7 +23,7 @@ from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
 from .injected import Start, principal_start, refuse_start
 from .positions import Positions
-from .refuse import refuse_top_k, refuse_without_effect
+from .refuse import refuse_tokens, refuse_without_effect
 from .step import Stage, Step
 from .teacher import Norm, OnlineTeacher
 
@@ -77,7 +77,7 @@ class SemAlign(LoopMethod, name="semalign"):
         return self.attribution is not None and self.attribution.reads_weights
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
-        refuse_top_k((self.loss, *self.outputs), teacher, student)
+        refuse_tokens((self.loss, *self.outputs), teacher, student)
         if self.basis.name == "identity" and not self.loss.any_width and teacher.width != student.width:
             raise UserError(
                 f"basis 'identity' leaves states as wide as the teacher ({teacher.width}), but the student has "
@@ -137,6 +137,7 @@ class SemAlign(LoopMethod, name="semalign"):
                 context.teacher, self.site, plan.maps, tokens.teacher if needs_logits else None, self.norm
             ),
             tokens=tokens.student,
+            first=context.first_tokens(self.outputs),
             cache=isinstance(schedule, Sequential) and schedule.cache,
             balanced=self.balance,
             taught=self.positions,

@@ -48,15 +48,19 @@ class Step(nn.Module):
         norm: Norm = "map",
         signals: SignalSource | None = None,
         tokens: Int[Tensor, "n_token"] | None = None,
+        first: Int[Tensor, "n_teacher"] | None = None,
         cache: bool = False,
         balanced: bool = False,
         taught: Positions = "answer",
         labelled: Positions = "answer",
     ) -> None:
-        """`taught`: positions where the teacher is followed; `labelled`: those where gold tokens are asked for."""
+        """`taught`: positions where the teacher is followed; `labelled`: those where gold tokens are asked for.
+
+        `tokens` are those that both models have, `first` the student's that each of the teacher's begins with.
+        """
         super().__init__()
         self.module = student.module
-        self.student, self.signals, self.tokens = student, signals, tokens
+        self.student, self.signals, self.tokens, self.first = student, signals, tokens, first
         self.outputs, self.layer_loss = tuple(outputs), layer_loss
         self.site: Site = site
         self.norm: Norm = norm
@@ -209,7 +213,9 @@ class Step(nn.Module):
         return lens_total(loss, self.student, state[mask], target[mask], self.tokens)
 
     def _output_loss(self, outputs: Sequence[Loss], heard: "_Heard", units: Mapping[str, int]) -> tuple[Tensor, dict]:
-        asked = Asked(heard.batch, heard.states[FINAL], self.taught, self.labelled, self.tokens, heard.signals.logits)
+        asked = Asked(
+            heard.batch, heard.states[FINAL], self.taught, self.labelled, self.tokens, heard.signals.logits, self.first
+        )
         return output_loss(outputs, self.student, asked, lambda name, total: self._weighted(name, total, units))
 
 

@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 
 from ..basis import SemanticMap
 from ..data import Batch
-from ..losses.base import Vocabulary
 from ..losses.chunks import columns
 from ..models import FINAL, LanguageModel, Point, Site, states_of
 from ..pairing import Pair
@@ -24,7 +23,7 @@ class ReadLogits(Protocol):
     """Reads the teacher's logits at some of the positions asked for, which are numbered in their order: whoever needs
     them takes a few rows at a time, so that no logits of all of them are ever held."""
 
-    def __call__(self, rows: slice, vocabulary: Vocabulary = "shared") -> Float[Tensor, "rows n_token"]:
+    def __call__(self, rows: slice, vocabulary: Literal["shared", "own"] = "shared") -> Float[Tensor, "rows n_token"]:
         """Of the tokens that both models know, or of all the teacher's own."""
         ...
 
@@ -85,7 +84,7 @@ class OnlineTeacher:
         assert tokens is not None
 
         @torch.no_grad()
-        def read(rows: slice, vocabulary: Vocabulary = "shared") -> Float[Tensor, "rows n_token"]:
+        def read(rows: slice, vocabulary: Literal["shared", "own"] = "shared") -> Float[Tensor, "rows n_token"]:
             logits = self.teacher.logits(hidden[rows])
             return columns(logits, tokens) if vocabulary == "shared" else logits[:, : self.teacher.n_token]
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench clean
+.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench fault clean
 
 env: $(VENV)/.ready
 
@@ -78,6 +78,13 @@ compare-real: env
 BENCH ?=
 bench: env
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python benchmarks/plots.py
+
+# A hundred kills at random moments, each survived to the same bits: docs/reliability.md. KILLS and SEED choose others.
+KILLS ?= 100
+SEED ?= 0
+fault: env
+	OMP_NUM_THREADS=1 SEMALIGN_KILLS=$(KILLS) SEMALIGN_KILL_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/faults
 
 clean:
 	rm -rf $(VENV) runs dist build

@@ -34,25 +34,28 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(SCRIPTS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
-    latest = read_json(RESULTS) if RESULTS.exists() else {}
     for name in options.names or SCRIPTS:
-        measure, figures = SCRIPTS[name]
-        said = measure()
-        for kind, values in figures(said).items():
-            latest[kind] = latest.get(kind, {}) | values
-        load = os.getloadavg()[1]
-        latest["said"] = latest.get("said", {}) | {name: {"date": _now(), "load": load, "lines": said}}
-        latest["versions"] = {
-            "semalign": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-        }
-        latest["date"] = _now()
-        write_json(RESULTS, latest)
-        print(name, json.dumps(figures(said)), flush=True)
+        said = SCRIPTS[name][0]()
+        record(RESULTS, name, said)
+        print(name, json.dumps(SCRIPTS[name][1](said)), flush=True)
     return 0
+
+
+def record(path: Path, name: str, said: Said) -> None:
+    """Put the figures of one script into the file; all others stay as they are."""
+    latest = read_json(path) if path.exists() else {}
+    versions = {
+        "semalign": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    heard = {name: {"date": _now(), "load": os.getloadavg()[1], "lines": said}}
+    for kind, values in [("versions", versions), ("said", heard), *SCRIPTS[name][1](said).items()]:
+        latest[kind] = latest.get(kind, {}) | values
+    latest["date"] = _now()
+    write_json(path, latest)
 
 
 def script(name: str, *options: str) -> Callable[[], Said]:
@@ -68,16 +71,20 @@ def script(name: str, *options: str) -> Callable[[], Said]:
     return measure
 
 
-def help_seconds() -> Said:
-    """CPU seconds of `semalign --help`, the least of five: the others waited for the disk."""
-    command = [str(Path(sys.executable).parent / "semalign"), "--help"]
-    runs = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        runs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return [{"seconds": runs, "least": min(runs)}]
+def command_seconds(*arguments: str) -> Callable[[], Said]:
+    """CPU seconds of a semalign command, the least of five: the others waited for the disk."""
+
+    def measure() -> Said:
+        command = [str(Path(sys.executable).parent / "semalign"), *arguments]
+        runs = []
+        for _ in range(5):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            runs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return [{"seconds": runs, "least": min(runs)}]
+
+    return measure
 
 
 def _losses(said: Said) -> dict[str, Any]:
@@ -111,12 +118,48 @@ def _cache(said: Said) -> dict[str, Any]:
     return {"ratios": {"cached_epoch_vs_online": line["cached_epoch_vs_online"]}, "values": {name: line[name]}}
 
 
+def _growth(said: Said) -> dict[str, Any]:
+    return {
+        "values": {
+            f"{of}_exponent_{line['quantity']}": line[f"{of}_exponent"] for line in said for of in ("time", "memory")
+        }
+    }
+
+
+def _rivals(said: Said) -> dict[str, Any]:
+    """Versions that both sides name are those of the file; the rivals' own are added."""
+    names = {line["case"]: RIVALS[line["case"]] for line in said}
+    theirs = {line["case"]: line["versions"]["theirs"] for line in said}
+    return {
+        "ratios": {f"{of}_vs_{names[line['case']]}": line[of] for line in said for of in ("step", "memory")},
+        "versions": {
+            f"{package} of {names[case]}": version
+            for case, versions in theirs.items()
+            for package, version in versions.items()
+        },
+    }
+
+
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+RIVALS = {
+    "gkd": "trl_gkd",
+    "sft": "trl_sft",
+    "distillkit": "distillkit",
+    "gkd-49152": "trl_gkd_49152",
+    "sft-49152": "trl_sft_49152",
+}
+FRONTIER = {
+    ("cached", "layer loss alone"): "frontier_cached_vs_naive",
+    ("cached", "with KL at the output"): "frontier_kl_cached_vs_naive",
+    ("online", "layer loss alone"): "frontier_online_cached_vs_naive",
+    ("online", "with KL at the output"): "frontier_online_kl_cached_vs_naive",
+}
 SCRIPTS: dict[str, tuple[Callable[[], Said], Callable[[Said], dict[str, Any]]]] = {
-    "help": (help_seconds, lambda said: {"values": {"help_cpu_s": said[0]["least"]}}),
+    "help": (command_seconds("--help"), lambda said: {"values": {"help_cpu_s": said[0]["least"]}}),
+    "ls": (command_seconds("ls"), lambda said: {"values": {"ls_cpu_s": said[0]["least"]}}),
     "step": (script("step", "--rounds", "3"), _step),
     "losses": (script("losses", "--vocabulary", "49152"), _losses),
     "losses-large": (script("losses", "--vocabulary", "151936"), _losses),
@@ -124,13 +167,16 @@ SCRIPTS: dict[str, tuple[Callable[[], Said], Callable[[Said], dict[str, Any]]]] 
     "padding": (script("padding"), lambda said: {"ratios": {"padded_epoch": said[0]["epoch"]["ratio"]}}),
     "frontier": (
         script("frontier", "--rounds", "3"),
-        lambda said: {"ratios": {"frontier_cached_vs_naive": max(line["ratio"] for line in said)}},
+        lambda said: {"ratios": {FRONTIER[line["teacher"], line["case"]]: line["ratio"] for line in said}},
     ),
     "seeking": (
         script("seeking_search", "--role", "o"),
         lambda said: {"values": {"seeking_search_s": said[0]["seconds"]}},
     ),
     "cache": (script("cache"), _cache),
+    "flops": (script("flops"), lambda said: {"values": {"share_of_matmul_rate": said[0]["share_of_matmul_rate"]}}),
+    "growth": (script("growth"), _growth),
+    "rivals": (script("rivals"), _rivals),
 }
 
 

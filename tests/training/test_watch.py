@@ -60,3 +60,8 @@ def test_warnings_add_up():
     entries = history(cosine=0.0, norms={"a": 1.0, "b": 1e-4})
     entries[5]["grad_norm"] = 1e3
     assert len(trouble("x", entries)) == 3
+
+
+def test_what_went_wrong_is_said_first_even_without_a_step():
+    assert trouble("sft", [], mishaps=["checkpoint-5 was damaged"]) == ["sft: checkpoint-5 was damaged"]
+    assert trouble("sft", history(cosine=0.05), mishaps=["one", "two"])[:2] == ["sft: one", "sft: two"]

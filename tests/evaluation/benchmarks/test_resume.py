@@ -57,7 +57,11 @@ def test_a_killed_evaluation_goes_on_and_ends_as_one_that_was_not(task, limit, m
 
     resumed = evaluated(tmp_path / "killed")
     assert len(asked) == len(set(asked)) == n_request - n_kept
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["evaluation.json", f"{task}.json"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [
+        ".lock",
+        "evaluation.json",
+        f"{task}.json",
+    ]
     whole = evaluated(tmp_path / "whole")
     assert len(asked) == n_request
     assert (resumed.score, resumed.outcomes, resumed.ids) == (whole.score, whole.outcomes, whole.ids)

@@ -22,6 +22,7 @@ from semalign.evaluation.harness import quiet
 from semalign.evaluation.memory import Memory
 from semalign.evaluation.model import HarnessModel, UpstreamModel
 from semalign.evaluation.sandbox import Sandbox, SandboxUnavailable
+from semalign.lock import locked
 from semalign.models import LanguageModel, evaluating, load
 from semalign.progress import Reporter
 
@@ -38,15 +39,16 @@ def evaluate_model(name: str, options: Options, out: Path, reporter: Reporter) -
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with reporter.stage(f"loading {name}"):
         model = load(name, dtype="bfloat16" if device == "cuda" else "float32", device=device)
-    return evaluate_benchmarks(model, options, out, reporter)
+    return evaluate_benchmarks(model, options, out, reporter, alone=True)
 
 
 def evaluate_benchmarks(
-    model: LanguageModel | LM, options: Options, out: Path, reporter: Reporter
+    model: LanguageModel | LM, options: Options, out: Path, reporter: Reporter, *, alone: bool = False
 ) -> dict[str, BenchmarkScore]:
     """The score on each benchmark, in a file each; those that the folder already holds are not asked again.
 
-    Any lm-eval model that has a `tokenizer` does as `model` too.
+    `alone`: it is no run's folder, and so is held for this process here. Any lm-eval model that has a `tokenizer` does
+    as `model` too.
     """
     options.check()
     own = isinstance(model, LanguageModel)
@@ -55,6 +57,8 @@ def evaluate_benchmarks(
     open_folder(out, {**identity, "lm-eval": version("lm_eval")}, data_keys(options.tasks, options.data))
     scores = {}
     with contextlib.ExitStack() as stack:
+        if alone:
+            stack.enter_context(locked(out))
         if any(task in CODE for task in options.tasks):
             stack.enter_context(_judging())
         stack.enter_context(quiet())

@@ -6,7 +6,10 @@ import time
 import pytest
 from rich.console import Console
 from rich.progress import Progress
+from tiny_run import config_of
+from typer.main import get_command
 
+from semalign.cli import app
 from semalign.progress import RATE_SECONDS, RateColumn, Reporter
 
 
@@ -41,3 +44,17 @@ def test_the_rate_is_of_slow_batches_and_not_of_what_a_stopped_stage_left(clock)
             bar.update(task, completed=done)
         assert column.render(bar.tasks[0]).plain == "0.08/s"
         assert bar.tasks[0].time_remaining == pytest.approx((1000 - 712) / 0.08)
+
+
+@pytest.mark.parametrize(
+    "verb", ["quickstart", "run", "doctor", "attribute", "pair", "basis", "eval", "sweep", "compare"]
+)
+def test_every_verb_that_takes_long_can_be_plain(verb):
+    assert "--plain" in [name for option in get_command(app).commands[verb].params for name in option.opts]
+
+
+@pytest.mark.parametrize("verb", ["pair", "basis", "doctor"])
+def test_stages_are_said_on_standard_error(verb, world, say):
+    said = say(verb, config_of(world, tasks=("names",), name="said"))
+    assert "loading the models" in said.err
+    assert " ..." not in said.out

@@ -3,11 +3,11 @@
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from .errors import UserError
 from .stopping import listening
@@ -21,8 +21,24 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a search f
 INTERRUPTED = 130  # what shells and Typer make of Ctrl-C
 DIVIDED = ("run", "quickstart")  # the verbs that several processes may share
 
+
+class Verbs(TyperGroup):
+    """The verbs; those for one process are refused where a launcher started several."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        found = super().resolve_command(ctx, args)
+        n_process = os.environ.get("WORLD_SIZE", "1")
+        if n_process != "1" and found[0] not in DIVIDED:
+            raise UserError(
+                f"semalign {found[0]} is for one process, and a launcher started {n_process}; "
+                f"only {' and '.join(DIVIDED)} divide their work"
+            )
+        return found
+
+
 app = typer.Typer(
     name="semalign",
+    cls=Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -79,11 +95,12 @@ def doctor(
     config: Config,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
     overrides: Set = None,
+    plain: Plain = False,
 ) -> None:
     """Examine a configuration before anything is trained; exit code 1 with warnings, 2 with errors. Writes nothing."""
     from .doctor import examine
 
-    diagnosis = examine(config, overrides or ())
+    diagnosis = examine(config, overrides or (), _reporter(plain))
     if as_json:
         import json
 
@@ -168,11 +185,12 @@ def pair(
     config: Config,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for pairing.json and pairing.html.")] = None,
     overrides: Set = None,
+    plain: Plain = False,
 ) -> None:
     """Show which teacher layer would teach which student layer, why, how alike they are, and every other pairing."""
     from .inspect import pairing_tables
 
-    _print(*pairing_tables(config, overrides or (), out))
+    _print(*pairing_tables(config, overrides or (), out, _reporter(plain)))
 
 
 @app.command()
@@ -180,11 +198,12 @@ def basis(
     config: Config,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for basis.json and basis.html.")] = None,
     overrides: Set = None,
+    plain: Plain = False,
 ) -> None:
     """Show how good the semantic map is, layer by layer with its controls, beside every other map on the same pair."""
     from .inspect import basis_tables
 
-    _print(*basis_tables(config, overrides or (), out))
+    _print(*basis_tables(config, overrides or (), out, _reporter(plain)))
 
 
 @app.command()
@@ -267,7 +286,7 @@ def sweep(  # noqa: PLR0917  (typer reads options from parameters)
 
 
 @app.command()
-def compare(
+def compare(  # noqa: PLR0917  (typer reads options from parameters)
     given: Annotated[
         list[Path],
         typer.Argument(metavar="FILE.yaml | FOLDER...", help="A comparison's file, or folders.", show_default=False),
@@ -279,6 +298,7 @@ def compare(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="FILE: runs at a time, a process of one thread each.")] = None,
     overrides: Set = None,
+    plain: Plain = False,
 ) -> None:
     """Compare methods: run what FILE.yaml names and is not done, or read the finished runs and sweeps in folders.
 
@@ -286,7 +306,7 @@ def compare(
     goes on where it was; exit code 1 if a run failed.
     """
     if all(each.is_dir() for each in given):
-        for option, value in {"--jobs": jobs, "--set": overrides}.items():
+        for option, value in {"--jobs": jobs, "--set": overrides, "--plain": plain}.items():
             if value:
                 raise UserError(f"{option}: folders hold finished runs, so it has no effect; leave it out")
         _compare_folders(given, out, title)
@@ -294,7 +314,8 @@ def compare(
         wrong = next(each for each in given if not each.is_dir())
         raise UserError(f"{wrong}: is no folder; give one comparison file alone, or only folders of runs")
     else:
-        _compare_file(given[0], out, title, jobs or 1, overrides or ())
+        options: dict[str, Any] = {"title": title, "n_job": jobs or 1, "overrides": overrides or ()}
+        _compare_file(given[0], out, reporter=_reporter(plain), **options)
 
 
 def _compare_folders(folders: list[Path], out: Path | None, title: str | None) -> None:
@@ -303,10 +324,10 @@ def _compare_folders(folders: list[Path], out: Path | None, title: str | None) -
     _show_comparison(start(folders, out, title=title or "Comparison"), out)
 
 
-def _compare_file(config: Path, out: Path | None, title: str | None, jobs: int, overrides: Sequence[str]) -> None:
+def _compare_file(config: Path, out: Path | None, **options: Any) -> None:
     from .compare import compare_methods
 
-    done = compare_methods(config, out, title=title, n_job=jobs, overrides=overrides, reporter=_reporter(plain=True))
+    done = compare_methods(config, out, **options)
     if done.found is not None:
         _show_comparison(done.found, done.outcome.folder)
     _tell(done.outcome)
@@ -352,16 +373,11 @@ def _version(show: bool) -> bool:
 
 @app.callback()
 def _options(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    if os.environ.get("WORLD_SIZE", "1") != "1" and context.invoked_subcommand not in DIVIDED:
-        raise UserError(
-            f"semalign {context.invoked_subcommand} is for one process, and a launcher started "
-            f"{os.environ['WORLD_SIZE']}; only {' and '.join(DIVIDED)} divide their work"
-        )
+    pass
 
 
 def _tell(outcome: Any) -> None:

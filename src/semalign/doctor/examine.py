@@ -11,6 +11,7 @@ from rich.table import Table
 from ..config import Run
 from ..methods.sft import SFT
 from ..prepare import adaptation
+from ..progress import Reporter
 from ..report.units import memory, seconds
 from .advantage import examine_advantage
 from .finding import SEVERITIES, Finding, exit_code
@@ -61,14 +62,16 @@ class Diagnosis:
         return [found, stages] if self.forecasts else [found]
 
 
-def examine(config: Path, overrides: Sequence[str] = ()) -> Diagnosis:
+def examine(config: Path, overrides: Sequence[str] = (), reporter: Reporter | None = None) -> Diagnosis:
     """Load, measure, and try each method on a few micro-batches; nothing is written and nothing trained.
 
     Raises UserError where the run itself would not start. Costs what planning costs, and some passes over few rows.
     """
-    run = Run.read(config, overrides)
-    subject = Subject.load(run)
-    findings = [*examine_tokenizers(subject), *examine_rows(subject), *examine_advantage(subject)]
+    run, reporter = Run.read(config, overrides), reporter or Reporter(quiet=True)
+    with reporter.stage("loading the models and the rows"):
+        subject = Subject.load(run)
+    with reporter.stage("asking both models a few rows"):
+        findings = [*examine_tokenizers(subject), *examine_rows(subject), *examine_advantage(subject)]
     findings += examine_extras(subject)
     if exit_code(findings) == 2:  # there is nothing to try
         return Diagnosis(run.name, findings, [])
@@ -83,7 +86,8 @@ def examine(config: Path, overrides: Sequence[str] = ()) -> Diagnosis:
     forecasts += [probed] if probed else []
     micro = micro_of(subject)
     for name, method in run.methods.items():
-        trial = tried(name, method, subject.context, micro, run.training)
+        with reporter.stage(f"trying {name}"):
+            trial = tried(name, method, subject.context, micro, run.training)
         trials.append(trial)
         findings += examine_terms(trial)
         forecasts += forecast_method(subject, trial, micro, probe_seconds=probe_seconds)

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from ..config import Run
+from ..progress import Reporter
 from ..report import SheetTable
 from ..report.units import decimal, significant
 from .measure_basis import measure
@@ -25,10 +26,12 @@ PAIR_COLUMNS = {
 FINAL_COLUMNS = {"agreement_top1": "top-1", "agreement_top5": "top-5", "row_correlation": "corr."}
 
 
-def basis_tables(config: Path, overrides: Sequence[str], out: Path | None) -> list[Table]:
+def basis_tables(
+    config: Path, overrides: Sequence[str], out: Path | None, reporter: Reporter | None = None
+) -> list[Table]:
     """The tables for the terminal; with `out`, basis.json and basis.html as well."""
     check_fresh(out)
-    found = measure(Run.read(config, overrides))
+    found = measure(Run.read(config, overrides), reporter)
     tables = sheet_tables(found)
     write_found(out, "basis", found, title="Semantic maps", lead=lead, tables=tables)
     return [terminal(table, (table.columns[0], "recovers")) for table in tables]

@@ -16,6 +16,7 @@ from ..config import Run
 from ..errors import UserError
 from ..methods import MethodContext
 from ..pairing import Pair
+from ..progress import Reporter
 from ..strategy import available
 from .stages import context_of, semalign_of
 
@@ -24,11 +25,12 @@ CONTROLS: tuple[Basis, ...] = (Cosine(), InputSide(), Random(), Permuted())
 FINAL_FIGURES = ("agreement_top1", "agreement_top5", "row_correlation")
 
 
-def measure(run: Run) -> dict[str, Any]:
+def measure(run: Run, reporter: Reporter | None = None) -> dict[str, Any]:
     """All figures of `semalign basis`; maps are fitted on the calibration rows and measured on the extract rows."""
-    method = semalign_of(run)
-    context = context_of(run)
-    plan = method.plan(context)
+    method, reporter = semalign_of(run), reporter or Reporter(quiet=True)
+    with reporter.stage("loading the models and fitting the map"):
+        context = context_of(run)
+        plan = method.plan(context)
     basis = method.basis.seeded(run.seed)
     fitting = MapContext(
         teacher=context.teacher,
@@ -39,7 +41,13 @@ def measure(run: Run) -> dict[str, Any]:
         site=method.site,
     )
     held = dataclasses.replace(fitting, batches=context.extract)
-    others = [other.seeded(run.seed) for other in _others(basis)]
+    maps, rows = [basis, *(other.seeded(run.seed) for other in _others(basis))], []
+    with reporter.stage("measuring every map") as advance:
+        for other in maps:
+            rows.append(_row(other, fitting, held, context))
+            advance(len(rows), len(maps))
+    with reporter.stage("reconstructing each layer"):
+        reconstructed = _curves(basis, context, fitting)
     return {
         "teacher": context.teacher.name,
         "student": context.student.name,
@@ -49,8 +57,8 @@ def measure(run: Run) -> dict[str, Any]:
         "tokens": len(context.tokens),
         "final": _final(final_map(basis, plan.maps, fitting), context),
         "pairs": _pairs(plan.pairs, plan.maps, pair_quality(plan.maps, held, keeps_norm=basis.keeps_norm)),
-        "reconstruction": _curves(basis, context, fitting),
-        "maps": [_row(other, fitting, held, context) for other in (basis, *others)],
+        "reconstruction": reconstructed,
+        "maps": rows,
     }
 
 

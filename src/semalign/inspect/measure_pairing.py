@@ -11,24 +11,26 @@ from ..pairing import Pair, Pairing, PairingContext
 from ..pairing.attention_patterns import attention_similarity
 from ..pairing.monotone_cka import MonotoneCKA
 from ..pairing.similarity import LIMIT, layer_similarity
+from ..progress import Reporter
 from ..strategy import available
 from .stages import attribution_of, context_of, semalign_of
 
 
-def measure(run: Run) -> dict[str, Any]:
+def measure(run: Run, reporter: Reporter | None = None) -> dict[str, Any]:
     """All figures of `semalign pair`; similarity and attribution are measured on the extract rows."""
-    method, context = semalign_of(run), context_of(run)
+    method, reporter = semalign_of(run), reporter or Reporter(quiet=True)
+    with reporter.stage("loading the models"):
+        context = context_of(run)
     teacher, student = context.teacher, context.student
     site = method.pairing.similarity_site or method.site
-    similarity = layer_similarity(teacher, student, context.extract, site)
-    asked = PairingContext(
-        n_teacher=teacher.n_layer,
-        n_student=student.n_layer,
-        scores=attribution_of(run).seeded(run.seed).score(teacher, context.teacher_extract).tolist(),
-        similarity=similarity,
-    )
+    with reporter.stage("comparing the layers' states"):
+        similarity = layer_similarity(teacher, student, context.extract, site)
+    with reporter.stage("scoring the teacher's layers"):
+        scores = attribution_of(run).seeded(run.seed).score(teacher, context.teacher_extract).tolist()
+    asked = PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
     pairing = method.pairing.seeded(run.seed)
-    alike = attention_similarity(teacher, student, context.extract)
+    with reporter.stage("comparing attention patterns"):
+        alike = attention_similarity(teacher, student, context.extract)
     patterns = None if alike is None else {"mean": float(alike.mean()), "values": alike.tolist()}
     return {
         "teacher": {"name": teacher.name, "width": teacher.width},

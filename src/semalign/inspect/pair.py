@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from ..config import Run
+from ..progress import Reporter
 from ..report import SheetTable
 from ..report.units import decimal
 from .measure_pairing import measure
@@ -15,10 +16,12 @@ from .sheets import check_fresh, layer_mix, terminal, write_found
 LEFT = ("pairing", "reason", "uses")
 
 
-def pairing_tables(config: Path, overrides: Sequence[str], out: Path | None) -> list[Table]:
+def pairing_tables(
+    config: Path, overrides: Sequence[str], out: Path | None, reporter: Reporter | None = None
+) -> list[Table]:
     """The tables for the terminal; with `out`, pairing.json and pairing.html as well."""
     check_fresh(out)
-    found = measure(Run.read(config, overrides))
+    found = measure(Run.read(config, overrides), reporter)
     tables = [pairs_table(found), comparison(found)]
     write_found(out, "pairing", found, title="Layer pairing", lead=lead, tables=tables)
     return [terminal(table, LEFT) for table in tables]

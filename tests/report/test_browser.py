@@ -1,6 +1,7 @@
 """The page in headless Chromium: it renders, in light and dark, without a console error, and answers mouse and keys."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,59 @@ def test_without_scripts_the_page_says_the_same(page: Chrome, written: Path) -> 
     page.open(written / "report.html", script=False)
     assert page.ask("document.querySelectorAll('main table').length") == with_scripts
     assert page.ask("document.querySelectorAll('button').length") == 0
+
+
+def _reading(page: Chrome, name: str) -> str:
+    return page.ask(f"document.querySelector('#figure-{name} .reading').textContent")
+
+
+def test_a_picture_says_what_is_under_the_mouse(page: Chrome) -> None:
+    page.click("#figure-losses svg", move_only=True)
+    assert re.fullmatch(r"(LoRA-SFT|SemAlign): step \d+(; \w+ [\d.]+)+", _reading(page, "losses"))
+    page.click("h1", move_only=True)
+    assert _reading(page, "losses") == ""
+
+
+def test_a_heat_map_is_read_with_the_keys(page: Chrome, record: Any) -> None:
+    page.focus("#figure-similarity .drawing")
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        page.press(key)
+    value = record["diagnostics"]["student"]["cka"][1][1]
+    assert _reading(page, "similarity") == f"student before: student 1, teacher 1: CKA {value:.3f}"
+    page.press("+")
+    assert page.ask("document.querySelector('#figure-similarity .tools button').hidden") is False
+    page.press("0")
+    assert page.ask("document.querySelector('#figure-similarity .tools button').hidden") is True
+
+
+def test_a_curve_is_hidden_and_said_no_more(page: Chrome) -> None:
+    page.focus("#figure-basis .drawing")
+    page.press("ArrowRight")
+    assert "; random 0." in _reading(page, "basis")
+    page.click("#figure-basis .tools button:nth-child(3)")
+    assert page.ask("document.querySelector('#figure-basis .tools button:nth-child(3)').ariaPressed") == "false"
+    hidden = "[...document.querySelectorAll('#figure-basis svg g')].filter(g => g.style.visibility === 'hidden').length"
+    assert page.ask(hidden) == 2
+    page.focus("#figure-basis .drawing")
+    page.press("ArrowRight")
+    assert "cosine 0." in _reading(page, "basis")
+    assert "random" not in _reading(page, "basis")
+
+
+def test_every_picture_can_be_read(page: Chrome) -> None:
+    silent = "[...document.querySelectorAll('figure')].filter(f => !f.querySelector('.readings')).map(f => f.id)"
+    assert page.ask(silent) == []
+
+
+def test_everything_that_answers_has_a_name(page: Chrome) -> None:
+    """Buttons, fields and focusable boxes as a screen reader hears them."""
+    page("Accessibility.enable")
+    nodes = page("Accessibility.getFullAXTree")["nodes"]
+    page("Accessibility.disable")
+    kinds = {"button", "combobox", "searchbox", "link", "listbox", "option", "region", "image"}
+    heard = [node for node in nodes if not node["ignored"] and node["role"]["value"] in kinds]
+    assert len(heard) > 100
+    assert [node["role"]["value"] for node in heard if not node.get("name", {}).get("value")] == []
+    roles = [node["role"]["value"] for node in nodes]
+    assert roles.count("main") == 1
+    assert roles.count("navigation") == 1

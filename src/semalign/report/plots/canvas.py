@@ -7,12 +7,14 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from .readings import name_lines, readings
 
 WIDTH = 9.6  # inches; 100 CSS pixels each, the text column of the page
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6571", "#dde2e8", "#fefefe"
@@ -46,6 +48,8 @@ class Picture:
     title: str
     caption: str
     svg: str
+    panels: list[dict[str, Any]] = field(default_factory=list)
+    """What the page reads off it; see readings."""
 
 
 @contextlib.contextmanager
@@ -78,6 +82,7 @@ def plain(text: object, limit: int = 32) -> str:
 
 def picture(name: str, title: str, caption: str, values: str, figure: Figure) -> Picture:
     """The figure as SVG to be put into a page: ids of its own, no fixed size, colours by variable."""
+    name_lines(figure)
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -85,7 +90,8 @@ def picture(name: str, title: str, caption: str, values: str, figure: Figure) ->
     words = html.escape(f"{title}. {caption} {values}".strip())
     size = f'style="max-width: {figure.get_figwidth() * 100:.0f}px"'
     box, body = _inline(buffer.getvalue(), name)
-    return Picture(name, title, caption, f'<svg {box} {size} role="img" aria-label="{words}">{body}')
+    svg = f'<svg {box} {size} role="img" aria-label="{words}">{body}'
+    return Picture(name, title, caption, svg, readings(figure, name))
 
 
 def _inline(document: str, name: str) -> tuple[str, str]:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..units import percent, points
+from ..units import decimal, percent, points
 from .canvas import GREEN, INK, MARKER, MUTED, ROLE, Picture, panels, picture, plain, style
+from .readings import say
 
 LINES = {"student": (MUTED, ":"), "teacher": (GREEN, "--"), "teacher_adapted": (GREEN, "-")}
 
@@ -21,9 +22,9 @@ def _means(result: Mapping[str, Any]) -> Picture:
     for name, (colour, dash) in LINES.items():
         if name in methods:
             scores.axvline(100 * methods[name]["mean_score"]["value"], color=colour, linestyle=dash, linewidth=1)
-    for place, method in enumerate(methods.values()):
-        _mark(scores, place, method["mean_score"], method["role"])
-        _mark(distances, place, method["mean_gap"], method["role"])
+    for place, (name, method) in enumerate(methods.items()):
+        _mark(scores, place, name, method["mean_score"], method["role"])
+        _mark(distances, place, name, method["mean_gap"], method["role"])
     scores.set(title="Mean score", xlabel="percent, higher is better")
     distances.set(title="Closeness: mean distance to the teacher", xlabel="points, 0 is closest")
     distances.set_xlim(left=0)
@@ -47,7 +48,7 @@ def _gaps(result: Mapping[str, Any]) -> Picture:
     for panel, (task, row) in zip(axes, tasks.items(), strict=True):
         panel.axvline(0, color=INK, linewidth=1)
         for place, (name, method) in enumerate(methods.items()):
-            _mark(panel, place, row[name]["gap"], method["role"])
+            _mark(panel, place, name, row[name]["gap"], method["role"])
         panel.set(title=plain(task), xlabel="score minus the teacher's (points)")
         _name(panel, methods)
     values = "; ".join(
@@ -61,7 +62,9 @@ def _gaps(result: Mapping[str, Any]) -> Picture:
     return picture("gaps", "Gap to the teacher by task", caption, f"{values}.", figure)
 
 
-def _mark(panel: Any, place: int, each: Mapping[str, Any], role: str) -> None:
+def _mark(panel: Any, place: int, name: str, each: Mapping[str, Any], role: str) -> None:
+    value, low, high = (decimal(100 * each[end], 1) for end in ("value", "low", "high"))
+    say(panel, 100 * each["value"], place, f"{name}: {value} ({low} to {high})")
     panel.plot([100 * each["low"], 100 * each["high"]], [place, place], color=ROLE[role], solid_capstyle="butt")
     panel.plot([100 * each["value"]], [place], MARKER[role], color=ROLE[role], markersize=5.5)
 

@@ -6,6 +6,7 @@ from typing import Any
 from ..answer import reading
 from ..units import points
 from .canvas import AMBER, BLUE, INK, MUTED, PAPER, Picture, panels, picture, plain, style
+from .readings import say
 
 COLOURS = {"helps": BLUE, "hurts": AMBER, "unclear": MUTED}
 REST = "Other models"
@@ -42,6 +43,7 @@ def _forest(
         for place, variant in enumerate(shown):
             if variant in each:
                 _mark(panel, place, each[variant])
+                _say(panel, place, variant, each[variant])
         panel.set(title=plain(f"minus {than}"), xlabel="difference in mean score (points)")
         panel.grid(axis="y", visible=False)
         panel.tick_params(axis="y", length=0)
@@ -58,6 +60,11 @@ def _forest(
         "Right of 0 the named one is better. Filled marks are apart from 0; the interval of an open one includes it."
     )
     return picture(name, axis, caption, f"{words}.", figure)
+
+
+def _say(panel: Any, place: int, name: str, each: Mapping[str, Any]) -> None:
+    value, low, high = (points(each[end]) for end in ("value", "low", "high"))
+    say(panel, 100 * each["value"], place, f"{name}: {value} points ({low} to {high})")
 
 
 def _mark(panel: Any, place: int, each: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Figures of the choice of layers: attribution bars, the pairing picture, the quality of the basis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from ..record import Number, Record, known
 from ..units import decimal, significant
 from .canvas import BLUE, DASHES, GREEN, GRID, INK, MUTED, PAPER, SERIES, Picture, panels, picture, plain
+from .readings import say
 
 CLAIM = 0.9  # the paper's own figure for the recomposition of a state, arXiv:2510.24208, Fig. 2
 
@@ -33,6 +34,9 @@ def attribution(record: Record) -> Picture | None:
         edgecolor=BLUE,
         linewidth=0.8,
     )
+    for layer, value in enumerate(values):
+        role = ", teaches" if layer in taught else ""
+        say(panel, layer, value, f"teacher layer {layer}: {significant(value)}{role}")
     panel.set_xticks(range(0, len(values), max(1, len(values) // 20)))
     panel.grid(axis="x", visible=False)
     panel.set(
@@ -69,7 +73,9 @@ def pairing(record: Record) -> Picture | None:
     at_teacher, at_student = _heights(n_teacher, height), _heights(n_student, height)
     for pair in part["pairs"]:
         for item in pair["teacher"]:
-            _link(panel, at_teacher[item["layer"]], at_student[pair["student"]], item.get("weight", 1.0))
+            low, high = at_teacher[item["layer"]], at_student[pair["student"]]
+            _link(panel, low, high, item.get("weight", 1.0))
+            say(panel, 0.5, (low + high) / 2, _pair_words(pair, item))
     _column(panel, 0.0, at_teacher, _teaching(record), GREEN)
     _column(panel, 1.0, at_student, {pair["student"] for pair in part["pairs"]}, BLUE)
     if _bars(panel, record, at_teacher):
@@ -83,6 +89,12 @@ def pairing(record: Record) -> Picture | None:
         "Depth grows upwards; layers that are not filled take no part; a number is the weight of one of two teachers."
     )
     return picture("pairing", "Which layer teaches which", text, f"{words}.", figure)
+
+
+def _pair_words(pair: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+    cka = f", CKA {decimal(pair['similarity'])} before training" if known(pair.get("similarity")) else ""
+    weight = decimal(item.get("weight", 1), 2)
+    return f"teacher layer {item['layer']} teaches student layer {pair['student']} (weight {weight}){cka}"
 
 
 def _words(teacher: list[dict[str, Any]]) -> str:
@@ -143,7 +155,7 @@ def basis(record: Record) -> Picture | None:
     figure, axes = panels(len(places), 2.7, 3, sharey=True)
     for panel, place in zip(axes, places, strict=True):
         for kind, values in ((kind, values) for other, kind, values in found if other == place):
-            panel.plot(range(len(values)), values, **_line(kinds.index(kind)))
+            panel.plot(range(len(values)), values, label=plain(kind), **_line(kinds.index(kind)))
         panel.axhline(CLAIM, **_CLAIM_LINE)
         panel.set(title=plain(place), xlabel="layer")
         panel.set_ylim(min(0.0, panel.get_ylim()[0]), 1.04)

@@ -24,6 +24,7 @@ from ..record import (
 )
 from ..units import percent, points
 from .canvas import AMBER, BLUE, GREEN, INK, MARKER, MUTED, PAPER, ROLE, Picture, panels, picture, plain
+from .readings import say
 
 COLOURS = {"helps": BLUE, "hurts": AMBER, "unclear": MUTED}
 
@@ -70,6 +71,7 @@ def dots(panel: Axes, record: Record, row: Mapping[str, Mapping[str, Any]], line
         colour = ROLE.get(model["role"], INK)
         panel.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         panel.plot([value], [place], MARKER.get(model["role"], "o"), color=colour, markersize=6)
+        say(panel, value, place, f"{model['label']}: {value:.1f} % ({low:.1f} to {high:.1f})")
         ends += [low, high]
         if model["key"] == line:
             panel.axvline(value, color=GREEN, linewidth=1, linestyle=":", zorder=0)
@@ -110,6 +112,9 @@ def differences(record: Record) -> Picture | None:
         )
         face = PAPER if verdict == "unclear" else colour
         panel.plot([100 * item["value"]], [place], "D", color=colour, markerfacecolor=face, markersize=6.5)
+        task = list(items)[place]
+        ends = f"{points(item['low'])} to {points(item['high'])}"
+        say(panel, 100 * item["value"], place, f"{task}: {points(item['value'])} points ({ends})")
     panel.set_yticks(range(len(items)), ["mean of tasks" if task == MEAN else plain(task) for task in items])
     panel.set_ylim(len(items) - 0.4, -0.6)
     panel.grid(axis="y", visible=False)

@@ -10,6 +10,7 @@ from ..record import Record, known, label, models
 from ..stages import stage_name, stages
 from ..units import decimal, seconds, significant
 from .canvas import BLUE, DASHES, INK, MUTED, SERIES, Picture, panels, picture, plain
+from .readings import say
 
 POINTS = 240  # points a curve; a long run is averaged down to it, so that the page stays small
 NAMED_STAGES = 8  # more names than that do not fit beside each other
@@ -129,14 +130,14 @@ def cosines(record: Record) -> Picture | None:
         shown = pairs if len(pairs) <= 8 else [pairs[0], pairs[len(pairs) // 2], pairs[-1]]
         for place, pair in enumerate(pairs):
             i = place % len(SERIES)
-            named = plain(pair.replace(" ", "").replace("->", " → ")) if pair in shown else "_"
+            named = plain(pair.replace(" ", "").replace("->", " → "))
             curve(
                 panel,
                 steps,
                 lambda step, pair=pair: (step.get("cosine") or {}).get(pair),
                 color=SERIES[i],
                 linestyle=DASHES[i],
-                label=named,
+                label=named if pair in shown else f"_{named}",
             )
         last = {pair: value for step in steps for pair, value in (step.get("cosine") or {}).items()}
         words += [f"{label(record, key)} {pair} {decimal(value)}" for pair, value in last.items()]
@@ -161,6 +162,8 @@ def costs(record: Record) -> Picture | None:
     for panel, (title, name, unit, scale) in zip(axes, measures, strict=True):
         values = [item[name] / scale if known(item.get(name)) else 0 for item in stages]
         panel.barh(range(len(stages)), values, height=0.66, color=BLUE)
+        for place, (item, value) in enumerate(zip(stages, values, strict=True)):
+            say(panel, value, place, f"{item['stage']}: {significant(value)} {unit}")
         panel.set(title=title, xlabel=unit)
         panel.grid(axis="y", visible=False)
         panel.tick_params(axis="y", length=0)

@@ -186,3 +186,13 @@ def test_a_variable_that_is_not_set_is_named(form, tmp_path, monkeypatch):
 
 def test_task_specifications_are_the_data_packages_own(tmp_path):
     assert all(isinstance(task, TaskSpec) for task in Run.read(write(tmp_path)).tasks)
+
+
+@pytest.mark.parametrize("option", ["on_trouble=skip", "spike_factor=5"])
+def test_a_policy_that_no_method_follows_is_refused(option, tmp_path):
+    path = write(tmp_path, GOOD.replace("semalign", "laten"))
+    name = option.partition("=")[0]
+    assert f"training.{name}: has no effect on any of the methods (laten); leave it out" in refused(
+        path, f"training.{option}"
+    )
+    assert Run.read(path, ["method=sft", f"training.{option}"])

@@ -148,12 +148,14 @@ class Run(Part):
         return self
 
     @model_validator(mode="after")
-    def _can_checkpoint(self) -> "Run":
-        if self.training.gradient_checkpointing and not any(method.checkpoints for method in self.methods.values()):
-            raise UserError(
-                f"training.gradient_checkpointing: has no effect on any of the methods ({', '.join(self.methods)}); "
-                "leave it out"
-            )
+    def _uses_the_loop(self) -> "Run":
+        if any(method.checkpoints for method in self.methods.values()):
+            return self
+        for option in ("gradient_checkpointing", "on_trouble", "spike_factor"):
+            if getattr(self.training, option) != TrainingOptions.model_fields[option].default:
+                raise UserError(
+                    f"training.{option}: has no effect on any of the methods ({', '.join(self.methods)}); leave it out"
+                )
         return self
 
     @property

@@ -91,6 +91,10 @@ def test_a_signal_in_a_training_ends_the_step_and_saves_it(whole, tmp_path):
     assert faulty.finish(whole.config, out, log, faulty.Fault(second, signal.SIGTERM)) == 130
     assert Standing(out).steps["sft"] == 2
     assert len((out / "train" / "sft" / "metrics.jsonl").read_text().splitlines()) == 2
+    state = json.loads((out / "train" / "sft" / "checkpoint-2" / "state.json").read_text())
+    assert faulty.finish(whole.config, out, log) == 0
+    stages = json.loads((out / "stages.json").read_text())
+    assert stages["train sft"]["seconds"] > state["carried"]["seconds"] > 0  # what was spent before the stop counts
 
 
 def test_a_second_process_is_refused_while_the_first_is_at_work(whole, tmp_path):

@@ -14,7 +14,7 @@ from .forecast import Forecast
 from .subject import Subject
 from .trial import Trial
 
-CHECKPOINT = 4 * 3 * 3  # bytes a trained number: value and two moments; two are kept, beside a new one until it is whole
+CHECKPOINT = 4 * 3 * 3  # bytes a trained number: value and two moments; two are kept, and a third while it is written
 
 
 def examine_extras(subject: Subject) -> Iterator[Finding]:

@@ -25,9 +25,9 @@ class LoraOptions(BaseModel):
     rank: PositiveInt = 16
     alpha: PositiveInt = 16
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    roles: tuple[
-        Literal["q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "down"], ...
-    ] = Field(default=("up", "down", "v", "o"), min_length=1)
+    roles: tuple[Literal["q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "down"], ...] = (
+        Field(default=("up", "down", "v", "o"), min_length=1)
+    )
     """Which matrices of a layer; those with `cross_` are of an encoder-decoder's attention to its prompt."""
 
 

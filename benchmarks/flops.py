@@ -93,7 +93,7 @@ def stages(shape: Shape) -> list[Stage]:
     """The map first: it reads the heads before LoRA is on the student."""
     teacher, student, batch = shape.context.teacher, shape.context.student, shape.batch
     sides = [Vocabulary.of(model, torch.arange(shape.n_token)) for model in (teacher, student)]
-    rows = batch.input_ids[:, :-1].tolist()
+    rows = [tuple(row) for row in batch.input_ids[:, :-1].tolist()]
     answers = [row[shape.pos - n_answer(shape) :] for row in batch.input_ids.tolist()]
     score = Likelihood(student.module, rows=shape.rows, pad=0, share=False)
     attribution = GradientXActivation()
@@ -163,9 +163,10 @@ def _solve(rhs: Any, factor: Any, *_: Any, out_val: Any = None, **__: Any) -> in
 
 COUNTED = {
     **flop_registry,
+    torch.ops.aten.addmm_: flop_registry[torch.ops.aten.addmm],
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-    torch.ops.aten._cholesky_solve_helper: _solve,
+    torch.ops.aten.cholesky_solve: _solve,
 }
 
 

@@ -60,6 +60,7 @@ def finish(*args, **options):
 
 def _run(config, out, log, fault):
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     semalign.report.page._pictures = lambda *_given: {}  # drawing takes as long as all the rest, and writes nothing
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)

@@ -82,6 +82,12 @@ def test_the_exported_student_is_the_one_that_was_scored(world, to_t5):
         assert again[task].bits_per_byte == pytest.approx(score, rel=1e-4)
 
 
+def test_the_card_says_how_the_student_is_loaded(to_t5):
+    card = (to_t5 / "student" / "README.md").read_text(encoding="utf-8")
+    assert "AutoModelForSeq2SeqLM.from_pretrained" in card
+    assert "AutoModelForCausalLM" not in card
+
+
 def test_a_finished_run_is_taken_as_it_is(world, to_t5):
     before = (to_t5 / "record.json").stat().st_mtime_ns
     assert run(world / "to_t5.yaml", to_t5) == to_t5

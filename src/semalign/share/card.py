@@ -58,6 +58,7 @@ def model_card(record: Record, form: Form) -> str:
         tasks=[(task["name"], task["metric"], task["rows"].get("train", {}).get("rows")) for task in record["tasks"]],
         data_sets=sorted(set(data_sets(config).values())),
         licence=licence(config, "student"),
+        auto="AutoModelForSeq2SeqLM" if record["student"].get("encoder_decoder") else "AutoModelForCausalLM",
     )
     card = f"---\n{_metadata(record, config, form).to_yaml()}\n---\n\n{text.strip()}\n"
     root = str(config.get("root", ""))

@@ -7,11 +7,12 @@ import yaml
 from seq2seq_world import write_seq2seq_world
 from tiny_run import config_of
 
-from semalign import run
+from semalign import Run, run
 from semalign.data import Task, load_task
 from semalign.errors import UserError
 from semalign.evaluation import evaluate
 from semalign.models import load
+from semalign.prepare import check_models
 
 METHOD = {
     "name": "semalign",
@@ -74,8 +75,6 @@ def test_the_exported_student_is_the_one_that_was_scored(world, to_t5):
     assert student.is_encoder_decoder
     values = yaml.safe_load((to_t5 / "config.yaml").read_text(encoding="utf-8"))
     assert values["student"]["model"] == "./t5"
-    from semalign import Run
-
     tasks: list[Task] = [load_task(spec, seed=0, root=world) for spec in Run.read(world / "to_t5.yaml").tasks]
     again = evaluate(student, tasks, template="plain")
     for task, score in bits(to_t5, "semalign").items():
@@ -152,6 +151,13 @@ def test_the_other_commands_know_encoder_decoders(world, say, tmp_path, command,
     said = say(command, path, *extra)
     assert said.code in ((0, 1) if command == "doctor" else (0,)), said.err
     assert "Traceback" not in said.err
+
+
+def test_dividing_an_encoder_decoder_is_refused(world):
+    path = config(world, "divided", "./llama", "./t5", engine="fsdp2")
+    teacher, student = (load(str(world / name)) for name in ("llama", "t5"))
+    with pytest.raises(UserError, match="engine 'fsdp2' divides decoder-only models"):
+        check_models(Run.read(path), student, teacher, [])
 
 
 def test_shrink_refuses_in_one_line(world, say, tmp_path):

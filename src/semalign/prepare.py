@@ -39,6 +39,12 @@ def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
 
 def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, tasks: Sequence[Task]) -> None:
     """Raise UserError where the two models, or a method and the models, do not fit together."""
+    if config.engine is not None and config.engine.name == "fsdp2":
+        for model in (student, teacher):
+            if model.is_encoder_decoder:  # its two parts are run one by one, not through the whole that is divided
+                raise UserError(
+                    f"engine 'fsdp2' divides decoder-only models, but {model.name} is not; use engine 'ddp'"
+                )
     difference = tokenizers_agree(teacher, student).difference
     for model in (student, teacher) if config.teacher.adapt else (student,):
         lora_targets(model, config.training.lora.roles)

@@ -133,9 +133,9 @@ class Given:
     log: Log | None = None
     """Gets the entry of each step."""
     tally: Tally | None = None
+    """What the training costs beside what its history says; where there are checkpoints, they carry it."""
     engine: Engine | None = None
     """None: the one that fits the processes that were started."""
-    """What the training costs beside what its history says; where there are checkpoints, they carry it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,3 +83,12 @@ def test_an_engine_is_named_in_the_configuration():
     assert "engine" not in Run.make(values).plain()
     with pytest.raises(UserError, match="engine"):
         Run.make({**values, "engine": "zero"})
+
+
+def test_verbs_for_one_process_refuse_a_launcher(say, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = say("doctor", "any.yaml")
+    assert (said.code, said.out) == (2, "")
+    assert "semalign doctor is for one process, and a launcher started 2; only run and quickstart" in said.err
+    monkeypatch.setenv("RANK", "1")
+    assert say("doctor", "any.yaml").err.startswith("semalign: process 1: ")

@@ -1,24 +1,28 @@
 """Several processes train as one does: the same losses and weights, whatever the rows are divided into."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
-from pair import make_examples
+from pair import PAD, adapted_step, make_context, make_examples
 from processes import in_processes
 from scaled import N_EXAMPLE, OPTIONS, assert_alike, measured, trained
 
-from semalign import ranks
+from semalign import ranks, stopping
+from semalign.methods.gkd import GKD
 from semalign.methods.hidden_kd import HiddenKD
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.strategy import build
-from semalign.training import checkpoint, start_engine
+from semalign.training import checkpoint, start_engine, train
 
 METHODS = {
     "semalign": SemAlign(),
     "projectors": HiddenKD(),
     "balanced": SemAlign(balance=True),
+    "own answers": GKD(on_policy=1.0),
     "stages": build("method", {"name": "semalign", "pairing": "depth", "schedule": "frontier", "site": "block_out"}),
 }
 
@@ -80,6 +84,26 @@ def test_with_dropout_two_processes_go_on_bit_for_bit(tmp_path):
     assert measured(resumed[0][0]) == measured(whole[0][0])
 
 
+def interrupted(folder):
+    """The steps that were done when the second of the processes was asked to stop during the second step."""
+    done = []
+
+    def advance(step):
+        done.append(step)
+        if step == 1 and ranks.rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    _, _, step = adapted_step(SFT(), make_context())
+    with stopping.listening(), pytest.raises(KeyboardInterrupt):
+        train(step, make_examples(N_EXAMPLE), OPTIONS, pad_id=PAD, seed=4, folder=folder, advance=advance)
+    return done
+
+
+def test_when_one_process_is_asked_to_stop_all_save_and_stop_at_one_step(tmp_path):
+    assert in_processes(2, interrupted, tmp_path) == [[1, 2], [1, 2]]
+    assert checkpoint.found(tmp_path)[-1] == 2
+
+
 def shared():
     """What processes tell one another."""
     engine = start_engine(torch.device("cpu"))
@@ -89,6 +113,7 @@ def shared():
         "from_first": ranks.from_first(f"of {rank}"),
         "gathered": ranks.gathered(rank),
         "summed": ranks.summed({"a": rank + 0.5, "b": 1.0}, engine.device),
+        "spread": ranks.spread(lambda part: [10 * item + rank for item in part], range(5)),
         "any_of": [ranks.any_of(rank == 1), ranks.any_of(False)],
     }
 
@@ -96,6 +121,12 @@ def shared():
 def test_what_processes_tell_one_another():
     first, second = in_processes(2, shared)
     assert (first.pop("share"), second.pop("share")) == ([0, 2, 4], [1, 3])
-    both = {"from_first": "of 0", "gathered": [0, 1], "summed": {"a": 2.0, "b": 2.0}, "any_of": [True, False]}
+    both = {
+        "from_first": "of 0",
+        "gathered": [0, 1],
+        "summed": {"a": 2.0, "b": 2.0},
+        "spread": [0, 11, 20, 31, 40],
+        "any_of": [True, False],
+    }
     assert first == second == both
     assert json.dumps(ranks.gathered(7)) == "[7]"

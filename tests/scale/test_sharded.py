@@ -8,6 +8,7 @@ from scaled import assert_alike, trained
 
 from semalign.attribution.gradient_x_activation import GradientXActivation
 from semalign.data import batches
+from semalign.methods.gkd import GKD
 from semalign.methods.hidden_kd import HiddenKD
 from semalign.models import FINAL, Point, states_of
 from semalign.models.sharding import is_sharded, shard
@@ -23,6 +24,7 @@ METHODS = {
         {"name": "semalign", "pairing": "depth", "schedule": {"name": "frontier", "cache": False}, "site": "block_out"},
     ),
     "projectors": HiddenKD(),
+    "own answers": GKD(on_policy=1.0),
 }
 
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench fault clean
+.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench fault docs package clean
 
 env: $(VENV)/.ready
 
@@ -86,5 +86,13 @@ SEED ?= 0
 fault: env
 	OMP_NUM_THREADS=1 SEMALIGN_KILLS=$(KILLS) SEMALIGN_KILL_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/faults
 
+# The site of docs/ in site/, warnings as errors; it loads nothing from elsewhere.
+docs: env
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Wheel and sdist in dist/.
+package: env
+	$(BIN)/python -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) runs dist build
+	rm -rf $(VENV) runs dist build site

@@ -28,4 +28,4 @@ if ! "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
     fi
 fi
 echo "installing semalign and what it needs ..."
-$pip -e '.[data,eval,report,dev]'
+$pip -e '.[data,eval,report,docs,dev]'

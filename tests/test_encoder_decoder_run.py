@@ -5,10 +5,11 @@ import json
 import pytest
 import yaml
 from seq2seq_world import write_seq2seq_world
-from tiny_run import config_of
+from tiny_run import config_of, sums
+from transformers import TrainingArguments
 
-from semalign import Run, run
-from semalign.data import Task, load_task
+from semalign import AlignmentTrainer, Run, run
+from semalign.data import Task, collate, load_task
 from semalign.errors import UserError
 from semalign.evaluation import evaluate
 from semalign.models import load
@@ -151,6 +152,22 @@ def test_the_other_commands_know_encoder_decoders(world, say, tmp_path, command,
     said = say(command, path, *extra)
     assert said.code in ((0, 1) if command == "doctor" else (0,)), said.err
     assert "Traceback" not in said.err
+
+
+def test_the_trainer_knows_encoder_decoders(world, tmp_path):
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=6, per_device_train_batch_size=10, learning_rate=0.01, report_to="none", use_cpu=True
+    )
+    rows = [sums(i) for i in range(20)]
+    how = {"template": "plain", "max_length": 48, "lora": {"rank": 2}}
+    names = (str(world / "t5"), str(world / "llama"))
+    trainer = AlignmentTrainer(*names, arguments, rows, method=METHOD, **how)
+    before = trainer.setup.step(batch := collate(trainer.setup.encoded(rows), 0), trainer.setup.step.units(batch))[0]
+    trainer.train()
+    trainer.model.eval()
+    assert trainer.model(batch, trainer.setup.step.units(batch))[0] < before
+    with pytest.raises(UserError, match="positions: all"):
+        AlignmentTrainer(*names, arguments, rows, method={"name": "sft", "positions": "all"}, **how)
 
 
 def test_dividing_an_encoder_decoder_is_refused(world):

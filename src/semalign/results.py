@@ -50,7 +50,7 @@ def encode_rows(config: Run, tasks: list[Task], model: LanguageModel, teacher: L
 
     With a `teacher` whose tokenizer is another one, or that begins in another way, each row holds its tokens too.
     """
-    other = None if teacher is None or _read_alike(teacher, model) else teacher
+    other = None if teacher is None or read_alike(teacher, model) else teacher
     data = config.data
     if teacher is not None and data.spans is not None and other is None:
         raise UserError("data.spans has no effect: teacher and student have one tokenizer; leave it out")
@@ -68,6 +68,6 @@ def encode_rows(config: Run, tasks: list[Task], model: LanguageModel, teacher: L
     return Rows(tasks, examples)
 
 
-def _read_alike(teacher: LanguageModel, student: LanguageModel) -> bool:
+def read_alike(teacher: LanguageModel, student: LanguageModel) -> bool:
     """Whether a row is the same tokens for both, in the same parts."""
     return teacher.decoder_start == student.decoder_start and tokenizers_agree(teacher, student).agree

@@ -12,9 +12,11 @@ from ..data import Example, Row, Template, answer_coverage, encode, encode_pair,
 from ..data.rows import rows_from_records
 from ..errors import UserError
 from ..methods import LoopMethod, Method, MethodContext, Plan
+from ..methods.encoder_decoder import refuse_encoder_decoder
 from ..methods.step import Step
 from ..models import LanguageModel, assemble, load, shared_tokens, tokenizers_agree
 from ..prepare import small_batches
+from ..results import read_alike
 from ..strategy import build
 from ..training import LoraOptions
 from ..two_tokenizers import LEAST
@@ -63,6 +65,7 @@ def set_up(
     difference = tokenizers_agree(teacher, student).difference
     if difference and chosen.one_tokenizer:
         raise UserError(f"method '{chosen.name}' needs a teacher with the student's tokenizer: {difference}")
+    refuse_encoder_decoder(chosen.name, chosen, teacher, student)
     chosen.check(teacher, student, n_step)
     chosen.check_lora(teacher, student, options)
     examples = _encoded(records, student, teacher, template, max_length)
@@ -135,10 +138,11 @@ def _encoded(
     if own and others:
         raise UserError("the data set mixes rows and records; give one of them")
     rows = own or rows_from_records(others, task="train")
-    if tokenizers_agree(teacher, student).agree:
-        return encode(rows, student.tokenizer, template=template, max_length=max_length)
+    starts = (student.decoder_start, teacher.decoder_start)
+    if read_alike(teacher, student):
+        return encode(rows, student.tokenizer, template=template, max_length=max_length, decoder_start=starts[0])
     tokenizers = (student.tokenizer, teacher.tokenizer)
-    examples = encode_pair(rows, *tokenizers, template=template, max_length=max_length)
+    examples = encode_pair(rows, *tokenizers, template=template, max_length=max_length, starts=starts)
     share = answer_coverage(examples)
     if share < LEAST:
         raise UserError(

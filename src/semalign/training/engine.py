@@ -42,8 +42,9 @@ class Engine:
 
     def prepare(self, step: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """The step as the engine runs it, and its optimiser. The step's forward returns the loss."""
-        frozen = [name for name, p in step.named_parameters() if not p.requires_grad]
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(step, frozen)  # equal, or divided, already
+        if ranks.n_rank() > 1:  # what is frozen is equal, or divided, already
+            frozen = [name for name, p in step.named_parameters() if not p.requires_grad]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(step, frozen)
         return self.accelerator.prepare(step, optimizer)
 
     def part(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager:

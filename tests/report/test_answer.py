@@ -27,6 +27,15 @@ def test_answer_follows_the_interval(record: Any, interval: tuple[float, ...], v
     assert words in answer(record)
 
 
+def test_the_answer_says_whether_both_were_trained_equally_long(record: Any) -> None:
+    assert "+11.8), both after 120 steps on 65,600 tokens." in answer(record)
+    record["models"][2]["steps"] = 60
+    words = "; not after equally much training: SemAlign 60 steps on 65,600 tokens and LoRA-SFT 120 steps on 65,600"
+    assert words in answer(record)
+    del record["models"][1]["train_tokens"]
+    assert "+11.8)." in answer(record)
+
+
 def test_answer_names_student_before_teacher_and_overshoot(record: Any) -> None:
     text = answer(record)
     assert "untouched student scores 28.0 %" in text

@@ -94,7 +94,7 @@ def test_page_card_and_summary_hold_them(asked: Any, tmp_path: Any) -> None:
         assert "SemAlign − student before" in text
         assert "2 of 400 training rows (train, align and extract) share 13 words in a row" in text
     assert "<three>" not in html
-    assert html.count("<svg") == 13
+    assert html.count("<svg") == 14
     assert summary(asked)["benchmarks"]["gsm8k"] == dict(zip(MODELS, SCORES["gsm8k"], strict=True)) | {
         "teacher_adapted": None
     }

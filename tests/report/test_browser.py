@@ -49,7 +49,7 @@ def test_page_renders_in_light_and_dark(page: Chrome, written: Path, tmp_path: P
 
 
 def test_the_browser_keeps_every_figure_and_section(page: Chrome) -> None:
-    assert page.ask("document.querySelectorAll('.drawing > svg').length") == 12
+    assert page.ask("document.querySelectorAll('.drawing > svg').length") == 13
     assert page.ask("document.querySelectorAll('main > section').length") == 12
     boxes = page.ask("[...document.querySelectorAll('.drawing > svg')].map(s => s.getBoundingClientRect().height)")
     assert min(boxes) > 50
@@ -171,7 +171,7 @@ def test_a_heat_map_is_read_with_the_keys(page: Chrome, record: Any) -> None:
     for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
         page.press(key)
     value = record["diagnostics"]["student"]["cka"][1][1]
-    assert _reading(page, "similarity") == f"student before: student 1, teacher 1: CKA {value:.3f}"
+    assert _reading(page, "similarity") == f"student before: student layer 1, teacher layer 1: CKA {value:.3f}"
     page.press("+")
     assert page.ask("document.querySelector('#figure-similarity .tools button').hidden") is False
     page.press("0")

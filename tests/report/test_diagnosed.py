@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answered import write_answers
 from pages import Page
 
 from semalign.report import write_report
@@ -157,5 +158,7 @@ def test_maps_of_deep_models_stay_small(tmp_path: Path, record: Any) -> None:
     cka = [[((7 * i + 3 * j) % 20) / 20 for j in range(80)] for i in range(36)]
     record["diagnostics"] |= {model["key"]: {"cka": cka, "lens_kl": [0.5] * 36, "agreement": 0.5} for model in methods}
     record["diagnostics"] = {key: {**probe, "cka": cka} for key, probe in record["diagnostics"].items()}
-    _write(tmp_path, record)
+    write_answers(tmp_path, n=400, words="long <answer> " * 30)
+    page, _ = _write(tmp_path, record)
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
+    assert 100 < int(re.findall(r"The page holds (\d+) of 800 scored rows", page.text)[0]) < 800

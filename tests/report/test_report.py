@@ -48,7 +48,7 @@ def test_both_files_hold_every_section_and_the_answer(written: Path, record: Any
 def test_every_figure_is_drawn_and_has_words(written: Path) -> None:
     page, _ = _read(written)
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(drawings) == 12
+    assert len(drawings) == 13
     assert all(item["role"] == "img" and len(item["aria-label"] or "") > 40 for item in drawings)
     for words in ("correct (%)", "percentage points", "teacher layer", "cosine (1 is lossless)", "seconds", "GiB"):
         assert words in page.text
@@ -204,3 +204,12 @@ def test_a_single_task_is_shown_once(tmp_path: Path, record: Any, mean_too: bool
     page, _ = _write(tmp_path, record)
     assert "mean of tasks" not in page.text
     assert "What alignment adds to the control" in page.text
+
+
+def test_a_quantized_teacher_and_several_processes_are_said(tmp_path: Path, record: Any) -> None:
+    record["teacher"]["quantization"] = "8bit"
+    record["environment"] |= {"engine": "ddp", "processes": 2}
+    record["warnings"].append("semalign: went back to step 20, the loss was not finite")
+    page, card = _write(tmp_path, record)
+    for text in (page.text, card):
+        assert all(words in text for words in ("Quantization", "8bit", "ddp", "went back to step 20"))

@@ -78,3 +78,24 @@ def test_without_matplotlib_the_sheet_says_how_to_get_pictures(tmp_path: Path) -
     page, _ = _write(tmp_path / "sheet.html", pictures=None)
     assert "pip install 'semalign[report]'" in page.text
     assert "pip install" not in _write(tmp_path / "sheet.html", pictures=())[0].text
+
+
+def test_a_number_with_its_interval_and_a_time_are_numbers(tmp_path: Path) -> None:
+    rows = [("a", "34.5 (−3.1 to +38.3) +", "1 min 36 s"), ("b", "–", "9.5 s"), ("c", "+4.0 (1.0 to 9.0)", "–")]
+    page, text = _write(tmp_path / "sheet.html", tables=[SheetTable("t", ("m", "x", "time"), rows)], pictures=())
+    heads = [attributes.get("class") for tag, attributes in page.tags if tag == "th" and attributes["scope"] == "col"]
+    assert heads == [None, "number", "number"]
+    assert ">34.5 +<small>−3.1 to +38.3</small>" in text
+
+
+def test_a_sheet_begins_with_its_answer_and_ends_with_how_to_repeat_it(tmp_path: Path) -> None:
+    page, _ = _write(tmp_path / "sheet.html", answer=["It helped.", "By much."], repeat={"Configuration": "a: <1>\n"})
+    said = [page.text.index(words) for words in ("It helped.", "By much.", "One sentence.", "Ranking", "a: <1>")]
+    assert said == sorted(said)
+
+
+def test_a_long_sheet_lists_its_contents(tmp_path: Path) -> None:
+    tables = [SheetTable(f"Table {i}", ("a",), [("1",)]) for i in range(5)]
+    page, text = _write(tmp_path / "sheet.html", tables=tables, pictures=())
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"][1:] == [f"#table-{i}" for i in range(5)]
+    assert_loads_nothing(text)

@@ -7,6 +7,7 @@ from ..evaluation.scores import LIKELIHOOD
 from ..report.units import percent, points
 
 Result = Mapping[str, Any]
+BEST = 3  # pairs that a page begins with; its last table has all
 
 
 def difference(result: Result, a: str, b: str | None, task: str = "mean") -> Mapping[str, Any] | None:
@@ -46,6 +47,24 @@ def lead(result: Result) -> list[str]:
     elif len(seeds) < 5:
         lines.append(f"{len(seeds)} seeds: where trainings differ more than rows do, intervals are too narrow.")
     return [*lines, *overshoots(result), *map(_sentence, result["notes"])]
+
+
+def first(result: Result) -> list[str]:
+    """What a reader should take away: the answer of a comparison, the conclusions of a sweep, else who beats whom."""
+    if result["answer"] is not None:
+        return [result["answer"]["words"]]
+    if result["axes"]:
+        return [f"{axis}: {conclusion(result, axis)}" for axis in result["axes"]]
+    beats = [
+        f"{each['better']} is {_points(each['value'])} points above {each['worse']} on the mean of tasks "
+        f"(95 % interval {points(each['low'])} to {points(each['high'])})."
+        for each in result["significance"][:BEST]
+    ]
+    return beats or ["No student is above another beyond the interval."]
+
+
+def _points(value: float) -> str:
+    return points(value).lstrip("+")
 
 
 def the_teacher(result: Result) -> str:

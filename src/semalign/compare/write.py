@@ -48,9 +48,11 @@ def write(found: dict[str, Any], out: Path, title: str) -> dict[str, Any]:
     writer.writerows(csv_rows(found))
     write_text(out / "compare.csv", buffer.getvalue())
     tables = [SheetTable(table.title, table.columns, table.rows) for table in all_tables(found) if table.rows]
-    conclusions = [f"{axis}: {words.conclusion(found, axis)}" for axis in found["axes"]]
-    lead = [*words.lead(found), *conclusions, *failures(found)]
-    write_sheet(out / "compare.html", title=title, lead=lead, tables=tables, pictures=_pictures(found))
+    answer = words.first(found)
+    lead = [each for each in (*words.lead(found), *failures(found)) if each not in answer]
+    repeat = {"Exact configurations": "\n\n".join(_configurations(found))}
+    page = out / "compare.html"
+    write_sheet(page, title=title, answer=answer, lead=lead, tables=tables, pictures=_pictures(found), repeat=repeat)
     return found
 
 

@@ -16,6 +16,7 @@ from .record import (
     main_method,
     mean,
     mean_bits,
+    models,
     score,
     scored_tasks,
     the_teacher,
@@ -93,11 +94,30 @@ def _compare(record: Record, method: str | None, control: str | None) -> tuple[V
     verdict = reading(found["low"], found["high"])
     interval = f"{LEVEL} % interval {units.points(found['low'])} to {units.points(found['high'])}"
     size = units.points(abs(found["value"])).lstrip("+")
+    budget = _budget(record, method, control)
     if verdict == "unclear":
         change = units.points(found["value"])
-        return verdict, f"{a} and {b} differ by {change} points {_where(record)} ({interval}, which includes 0)."
+        return (
+            verdict,
+            f"{a} and {b} differ by {change} points {_where(record)} ({interval}, which includes 0){budget}.",
+        )
     side = "above" if verdict == "helps" else "below"
-    return verdict, f"{a} scores {size} points {side} {b} {_where(record)} ({interval})."
+    return verdict, f"{a} scores {size} points {side} {b} {_where(record)} ({interval}){budget}."
+
+
+def _budget(record: Record, method: str, control: str) -> str:
+    """Whether both were trained equally long, where the run counted it."""
+    found = {model["key"]: model for model in models(record)}
+    steps, tokens = ([found[key].get(name) for key in (method, control)] for name in ("steps", "train_tokens"))
+    if not all(known(value) and value for value in (*steps, *tokens)):
+        return ""
+    if steps[0] == steps[1] and tokens[0] == tokens[1]:
+        return f", both after {units.count(steps[0])} steps on {units.count(tokens[0])} tokens"
+    each = [
+        f"{label(record, key)} {units.count(step)} steps on {units.count(token)} tokens"
+        for key, step, token in zip((method, control), steps, tokens, strict=True)
+    ]
+    return f"; not after equally much training: {_list(each)}"
 
 
 def _where(record: Record) -> str:

@@ -16,9 +16,22 @@ def pair_of_models(record: Record) -> Table | None:
         return None
     sizes = [name for name in ("n_layer", "width", "parameters") if any(name in facts for _, facts in sides)]
     titles = {"n_layer": "Layers", "width": "Width", "parameters": "Parameters"}
-    columns = (Column("", numeric=False), Column("Model", numeric=False), *(Column(titles[name]) for name in sizes))
+    quantized = any(facts.get("quantization") for _, facts in sides)
+    columns = (
+        Column("", numeric=False),
+        Column("Model", numeric=False),
+        *(Column(titles[name]) for name in sizes),
+        *((Column("Quantization", numeric=False),) if quantized else ()),
+    )
     rows = tuple(
-        Row((Cell(side), Cell(str(facts.get("model", ""))), *(Cell(units.count(facts.get(name))) for name in sizes)))
+        Row(
+            (
+                Cell(side),
+                Cell(str(facts.get("model", ""))),
+                *(Cell(units.count(facts.get(name))) for name in sizes),
+                *((Cell(str(facts.get("quantization") or "none")),) if quantized else ()),
+            )
+        )
         for side, facts in sides
     )
     return Table("models", "The two models", columns, rows)

@@ -26,12 +26,16 @@ SECTIONS = {
     "sources": "Sources",
 }
 
+PAGE_BYTES = 2_900_000  # what opens at once, also from a mail or a code host
+
 
 def write_report(folder: Path) -> None:
     """Read `record.json` in a run folder and write report.md and report.html beside it, both or neither."""
     record = read_record(folder)
-    what = content(record, rows.read_rows(folder, record))
-    texts = (card(what), page(what, _pictures(record)))
+    answered, pictures = rows.read_rows(folder, record), _pictures(record)
+    what = content(record, answered)
+    room = PAGE_BYTES - len(page(what, pictures).encode())
+    texts = (card(what), page({**what, "rows": rows.browser(record, answered, room)}, pictures))
     with artifacts.whole_file(folder / "report.md") as markdown, artifacts.whole_file(folder / "report.html") as html:
         for path, text in zip((markdown, html), texts, strict=True):
             path.write_text(text, encoding="utf-8")
@@ -51,7 +55,7 @@ def content(record: Record, answered: Sequence[Mapping[str, Any]]) -> dict[str, 
         "benchmarks": benchmarked.scores(record),
         "benchmark_differences": benchmarked.differences(record),
         "changes": rows.changes(record, answered),
-        "rows": rows.browser(record, answered),
+        "rows": None,  # its room is what the rest of the page leaves
         "data": tables.data(record),
         "overlap": overlapping.overlap(record),
         "overlap_said": overlapping.said(record),

@@ -1,9 +1,10 @@
 """Row by row: what each model answered to each scored row, bounded so that the page stays small."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from jinja2.utils import htmlsafe_json_dumps
 
 from ..artifacts import read_json
 from . import units
@@ -16,7 +17,7 @@ APART = 0.05  # outcomes farther apart are a change; between them lies only the 
 QUIET_ROWS = 50  # rows a task that no training changed
 TEXT_LETTERS = 1_500  # of an answer; longer ones lose their end
 PROMPT_LETTERS = 800  # of a prompt; longer ones lose their beginning, where worked examples stand
-PAGE_BYTES = 1_200_000  # of all rows; with the pictures a page stays below three million
+ROWS_BYTES = 1_200_000  # of all rows, so that a page opens at once
 
 
 def read_rows(folder: Path, record: Record) -> list[dict[str, Any]]:
@@ -112,18 +113,18 @@ def _move(row: Mapping[str, Any], before: str, after: str) -> int | None:
     return (b - a > APART) - (a - b > APART)
 
 
-def browser(record: Record, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What the page's row browser shows: rows that a training changed first, then others, up to the limits."""
+def browser(record: Record, tasks: Sequence[Mapping[str, Any]], room: int = ROWS_BYTES) -> dict[str, Any] | None:
+    """What the page's row browser shows: rows that a training changed first, then others, up to `room` bytes."""
     if not tasks:
         return None
     keys = [model["key"] for model in models(record)]
     keys = [key for key in keys if any(key in row["answers"] for task in tasks for row in task["rows"])]
     trained = [model["key"] for model in models(record) if model["role"] in ("control", "method")]
     queues = [_first_changed(task["rows"], trained) for task in tasks]
-    left, kept = PAGE_BYTES, [[] for _ in tasks]
+    left, kept = min(room, ROWS_BYTES), [[] for _ in tasks]
     for place, row in _by_turns(queues):
         entry = _entry(row, keys)
-        left -= len(json.dumps(entry).encode())
+        left -= len(htmlsafe_json_dumps(entry)) + 2
         if left < 0:
             break
         kept[place].append(entry)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..record import Record
-from . import benchmarks, diagnostics, layers, scores, training
+from . import alignment, benchmarks, diagnostics, layers, scores, training
 from .canvas import Picture, style
 
 DRAWINGS: dict[str, Callable[[Record], Picture | None]] = {
@@ -12,6 +12,7 @@ DRAWINGS: dict[str, Callable[[Record], Picture | None]] = {
     "benchmarks": benchmarks.benchmarks,
     "attribution": layers.attribution,
     "pairing": layers.pairing,
+    "alignment": alignment.alignment,
     "basis": layers.basis,
     "losses": training.losses,
     "cosines": training.cosines,

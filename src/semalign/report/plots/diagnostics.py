@@ -11,7 +11,7 @@ from ..record import Record, known, label, models
 from ..units import decimal, percent
 from .canvas import AMBER, BLUE, DASHES, INK, MUTED, PAPER, SERIES, SKY, Picture, panels, picture, plain
 from .heat import heat, scale, span_of
-from .readings import say
+from .readings import say_grid
 from .training import curve
 
 PANELS = 6  # heat maps on a page: the untouched student and at most five trained ones
@@ -30,10 +30,7 @@ def similarity(record: Record) -> Picture | None:
     marks = {(student, teacher) for student, teacher, _ in pairs(record)}
     for panel, (key, cka) in zip(axes, shown.items(), strict=True):
         heat(panel, cka, span=span, marks=sorted(marks))
-        for student, line in enumerate(cka):
-            for teacher, value in enumerate(line):
-                pair = ", paired" if (student, teacher) in marks else ""
-                say(panel, teacher, student, f"student {student}, teacher {teacher}: CKA {decimal(value)}{pair}")
+        say_grid(panel, cka, rows="student layer", columns="teacher layer", what="CKA", paired=marks)
         panel.set(title=plain(label(record, key)), xlabel="teacher layer")
     axes[0].set_ylabel("student layer")
     dot = Line2D([], [], linestyle="", marker="o", color=AMBER, markeredgecolor=PAPER, label="paired layers")

@@ -16,6 +16,12 @@ for (const figure of document.querySelectorAll("figure")) {
   // Stops: places where there is something to say. All curves of a panel speak together, at the x of one of them.
   const stopsOf = (panel) => {
     const stops = panel.marks.map(([x, y, text]) => ({ panel, x, y, dots: [[x, y]], text }));
+    const { x: across = [], y: up = [], values = [], rows, columns, what, paired = [] } = panel.grid ?? {};
+    const isPaired = new Set(paired.map(String));
+    up.forEach((y, row) => across.forEach((x, column) => {
+      const text = `${rows} ${row}, ${columns} ${column}: ${what} ${values[row][column]?.toFixed(3) ?? "not measured"}`;
+      stops.push({ panel, x, y, dots: [[x, y]], text: isPaired.has(`${row},${column}`) ? `${text}, paired` : text });
+    }));
     const at = new Map();
     for (const curve of panel.curves)
       if (!hidden.has(curve.label))

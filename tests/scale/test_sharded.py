@@ -28,12 +28,12 @@ METHODS = {
 }
 
 
-def trained_sharded(folder, method):
+def trained_sharded(folder, method, **changes):
     start_engine(CPU)
     context = make_context()
     for model in (context.student, context.teacher):
         shard(model, CPU)
-    return trained(folder, method, context=context)
+    return trained(folder, method, context=context, **changes)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -41,6 +41,13 @@ def test_two_processes_train_as_one(method, tmp_path):
     one = trained(tmp_path / "one", method)
     for found in in_processes(2, trained_sharded, tmp_path / "two", method):
         assert_alike(found, one)
+
+
+def test_what_was_divided_goes_on_alone(tmp_path):
+    method = METHODS["every layer"]
+    one = trained(tmp_path / "one", method)
+    in_processes(2, trained_sharded, tmp_path / "two", method, stop_at=2)
+    assert_alike(trained(tmp_path / "two", method), one)
 
 
 def looked_at():

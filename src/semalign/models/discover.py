@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .family import Family, Role, families_of
-from .language_model import LanguageModel
+from .language_model import LanguageModel, decoder_start
 from .listen import FINAL, Point, listen
 
 ATTENTION = ("self_attn", "attn", "attention", "self_attention")
@@ -34,6 +34,8 @@ TOLERANCE = 0.03
 
 def assemble(name: str, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
     """A LanguageModel of a module already in memory, with the family of its type or one found by structure."""
+    if module.config.is_encoder_decoder and decoder_start(module) is None:
+        raise UserError(f"{name}: does not say what its decoder begins with; set decoder_start_token_id in config.json")
     families = families_of(module.config.model_type)
     if not families:
         if module.config.is_encoder_decoder:

@@ -18,7 +18,7 @@ from transformers import (
 from ..errors import UserError, unknown
 from .checks import check_files, check_loaded, check_tokenizer, check_weights
 from .discover import assemble
-from .language_model import LanguageModel, decoder_start
+from .language_model import LanguageModel
 from .quantized import Quantization, packing, with_gradients
 from .quiet import quiet
 
@@ -124,8 +124,6 @@ def _module(name: str, source: str, dtype: Dtype, options: dict, kind: Any) -> P
         raise UserError(f"{name}: weights cannot be loaded ({_first_line(error)}){_hint(source, options)}") from error
     module, info = loaded
     check_loaded(name, info)
-    if module.config.is_encoder_decoder and decoder_start(module) is None:
-        raise UserError(f"{name}: does not say what its decoder begins with; set decoder_start_token_id in config.json")
     return module
 
 

@@ -276,5 +276,5 @@ def test_a_step_without_a_teacher_has_nothing_to_cache(tmp_path):
 
 
 def test_a_method_that_samples_its_answers_is_not_cacheable():
-    assert not GKD.cacheable
-    assert not SFT.cacheable
+    assert not GKD().cacheable
+    assert not SFT().cacheable

@@ -145,8 +145,6 @@ class Method(Strategy, abc.ABC, kind="method"):
     uses_teacher: ClassVar[bool]
     label: ClassVar[str]
     """How the method is called in tables."""
-    cacheable: ClassVar[bool] = False
-    """Whether all it asks of the teacher while it trains is what an `OnlineTeacher` says of the training rows."""
     one_tokenizer: ClassVar[bool] = False
     """Whether teacher and student must write text with the same tokens."""
     decoder_only: ClassVar[bool] = False
@@ -155,6 +153,11 @@ class Method(Strategy, abc.ABC, kind="method"):
     """Whether `gradient_checkpointing` has an effect on its training."""
     learned_map: ClassVar[bool] = False
     """Whether student and teacher states meet through a map that is trained with the student."""
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether all it asks of the teacher while it trains is what an `OnlineTeacher` says of the training rows."""
+        return False
 
     @property
     def reads_weights(self) -> bool:

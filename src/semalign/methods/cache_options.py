@@ -50,7 +50,7 @@ def refuse_top_k_of_cache(options: CacheOptions, outputs: Sequence[Loss]) -> Non
     for loss in outputs:
         if options.top_k is None or not _follows(loss):
             continue
-        asked = loss.top_k if isinstance(loss, Divergence) else None
+        asked = loss.top_k if isinstance(loss, Divergence) and loss.compares == "shared" else None
         if asked is None or asked > options.top_k:
             looks = "at all tokens" if asked is None else f"at {asked}"
             raise UserError(

@@ -41,7 +41,6 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
 
     source = "Goddard et al. 2024, DistillKit (github.com/arcee-ai/DistillKit)"
     uses_teacher = True
-    cacheable = True
     label = "hidden KD"
     learned_map = True
 
@@ -63,6 +62,10 @@ class HiddenKD(LoopMethod, name="hidden_kd"):
             )
         refuse_states(self.outputs)
         refuse_twice(self.outputs)
+
+    @property
+    def cacheable(self) -> bool:
+        return True
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         refuse_tokens(self.outputs, teacher, student)

@@ -25,7 +25,6 @@ class LogitKD(LoopMethod, name="logit_kd"):
 
     source = "Hinton et al. 2015, arXiv:1503.02531"
     uses_teacher = True
-    cacheable = True
     label = "logit KD"
 
     outputs: tuple[Loss, ...] = field(default_factory=lambda: (ForwardKL(),))
@@ -40,6 +39,10 @@ class LogitKD(LoopMethod, name="logit_kd"):
         if not any(output.target == "teacher_logits" for output in self.outputs):
             raise UserError(f"'outputs' holds no loss that looks at the teacher; add one of {losses_on_logits()}")
         refuse_states(self.outputs)
+
+    @property
+    def cacheable(self) -> bool:
+        return True
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         refuse_tokens(self.outputs, teacher, student)

@@ -1,5 +1,6 @@
 """SemAlign: student layers follow the mapped states of the teacher layers they are paired with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from ..schedules import Schedule
 from ..schedules.base import Sequential
 from ..schedules.joint import Joint
 from ..training import LoraOptions
+from .agreement import AgreeingTeacher
 from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
 from .injected import Start, principal_start, refuse_start
@@ -40,7 +42,6 @@ class SemAlign(LoopMethod, name="semalign"):
 
     source = "Gu et al. 2025, arXiv:2510.24208 v1"
     uses_teacher = True
-    cacheable = True
     label = "SemAlign"
 
     attribution: Attribution | None = None
@@ -58,6 +59,9 @@ class SemAlign(LoopMethod, name="semalign"):
     positions: Positions = "answer"
     """Where the teacher is followed, by layer losses and by outputs that look at its logits: at the answer tokens, or
     at all tokens, prompts too. Gold tokens are asked for in the answer only."""
+    agreement: bool = False
+    """Layer losses only where the map is to be trusted: where the teacher's final state, mapped and read by the
+    student's head, has the teacher's own likeliest token. The loss stays divided by all positions."""
     balance: bool = False
     """Weights by gradient norm: at the start of a stage each term's weight is set so that its gradient is `weight`
     times as long as the first output's. The weights found are logged."""
@@ -73,6 +77,10 @@ class SemAlign(LoopMethod, name="semalign"):
         refuse_without_effect(self)
 
     @property
+    def cacheable(self) -> bool:
+        return not self.agreement
+
+    @property
     def reads_weights(self) -> bool:
         return self.attribution is not None and self.attribution.reads_weights
 
@@ -82,6 +90,11 @@ class SemAlign(LoopMethod, name="semalign"):
             raise UserError(
                 f"basis 'identity' leaves states as wide as the teacher ({teacher.width}), but the student has "
                 f"{student.width}, and loss '{self.loss.name}' compares coordinates; use basis 'logit' or 'ridge'"
+            )
+        if self.agreement and self.basis.name == "identity" and teacher.width != student.width:
+            raise UserError(
+                f"'agreement' reads mapped states by the student's head ({student.width} wide), and basis 'identity' "
+                f"leaves them as wide as the teacher ({teacher.width}); use another basis, or leave it out"
             )
         pairs = possible_pairs(self.pairing, teacher, student)
         n_stage = len(self._stages(pairs, student.n_layer))
@@ -101,17 +114,9 @@ class SemAlign(LoopMethod, name="semalign"):
             refuse_start(self.name, student, options)
 
     def plan(self, context: MethodContext) -> Plan:
-        teacher, student = context.teacher, context.student
-        method = self.seeded(context.seed)
+        student, method = context.student, self.seeded(context.seed)
         pairs, scores = choose_pairs(context, method.pairing, self.site, method.attribution)
-        fitted_on = MapContext(
-            teacher=teacher,
-            student=student,
-            tokens=context.tokens,
-            batches=context.calibration,
-            pairs={pair.student: pair.teacher for pair in pairs},
-            site=self.site,
-        )
+        fitted_on = self._fitted_on(context, pairs)
         maps = method.basis.fit_pairs(fitted_on)
         layers = sorted({layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers})
         return Plan(
@@ -124,8 +129,7 @@ class SemAlign(LoopMethod, name="semalign"):
         )
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
-        needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
-        schedule, tokens = self.schedule, context.tokens
+        schedule = self.schedule
         return Step(
             context.student,
             outputs=self.outputs,
@@ -133,14 +137,37 @@ class SemAlign(LoopMethod, name="semalign"):
             stages=self.seeded(context.seed)._stages(plan.pairs, context.student.n_layer),
             site=self.site,
             norm=self.norm,
-            signals=OnlineTeacher(
-                context.teacher, self.site, plan.maps, tokens.teacher if needs_logits else None, self.norm
-            ),
-            tokens=tokens.student,
+            signals=self._signals(context, plan),
+            tokens=context.tokens.student,
             first=context.first_tokens(self.outputs),
             cache=isinstance(schedule, Sequential) and schedule.cache,
             balanced=self.balance,
             taught=self.positions,
+        )
+
+    def _signals(self, context: MethodContext, plan: Plan) -> OnlineTeacher:
+        needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
+        teacher, tokens = (context.teacher, self.site, plan.maps), context.tokens
+        if not self.agreement:
+            return OnlineTeacher(*teacher, tokens.teacher if needs_logits else None, self.norm)
+        final = final_map(self.seeded(context.seed).basis, plan.maps, self._fitted_on(context, plan.pairs))
+        return AgreeingTeacher(
+            *teacher,
+            tokens.teacher,
+            self.norm,
+            student=context.student,
+            student_tokens=tokens.student,
+            final=final,
+        )
+
+    def _fitted_on(self, context: MethodContext, pairs: Sequence[Pair]) -> MapContext:
+        return MapContext(
+            teacher=context.teacher,
+            student=context.student,
+            tokens=context.tokens,
+            batches=context.calibration,
+            pairs={pair.student: pair.teacher for pair in pairs},
+            site=self.site,
         )
 
     def _stages(self, pairs: "list[Pair] | tuple[Pair, ...]", n_student: int) -> list[Stage]:

@@ -170,10 +170,11 @@ class Step(nn.Module):
         if self.layer_loss is None or not heard.pairs:
             return {}, {}
         totals, cosines, answer = [], {}, heard.batch.followed
+        taught = heard.taught if heard.signals.agree is None else heard.taught & heard.signals.agree
         for pair in heard.pairs:
             state = self._compared(pair, heard.states[Point(self.site, pair.student)])
             target = self._target(heard.signals.states[pair.student], state)
-            totals.append(self._latent_total(self.layer_loss, state, target, heard.taught))
+            totals.append(self._latent_total(self.layer_loss, state, target, taught))
             if state.shape == target.shape:
                 cosines[pair.label] = _cosine_sum(state[answer], target[answer])
         return {_latent(self.layer_loss): torch.stack(totals).sum()}, cosines

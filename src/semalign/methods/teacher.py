@@ -36,6 +36,8 @@ class Signals:
     """Target state of each paired student layer."""
     logits: ReadLogits | None
     """None where nobody asked."""
+    agree: Bool[Tensor, "b pos"] | None = None
+    """Where layer losses follow the teacher; None: wherever it is followed."""
 
 
 SignalSource = Callable[[Batch, Sequence[Pair], Bool[Tensor, "b pos"]], Signals]

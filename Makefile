@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench fault docs package clean
+.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench fault docs package screenshots clean
 
 env: $(VENV)/.ready
 
@@ -93,6 +93,12 @@ docs: env
 # Wheel and sdist in dist/.
 package: env
 	$(BIN)/python -m build --no-isolation
+
+# The pictures of docs/report.md, of the run in OUT; needs Chromium.
+screenshots: env
+	test -f $(OUT)/record.json || $(BIN)/semalign quickstart --out $(OUT)
+	SEMALIGN_SCREENSHOTS=docs/images SEMALIGN_RUN=$(OUT) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q \
+		tests/report/test_screenshots.py
 
 clean:
 	rm -rf $(VENV) runs dist build site

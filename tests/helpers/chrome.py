@@ -60,8 +60,9 @@ class Chrome:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._session = None
+        self("Browser.close")
+        self._process.wait(timeout=60)
         os.close(self._commands)
         os.close(self._answers)
 
@@ -99,8 +100,11 @@ class Chrome:
     ) -> None:
         """Load a page in a window of this size and wait until it is drawn."""
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self("Emulation.setEmulatedMedia", features=[scheme])
+        media = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce",
+        }  # scrolls at once
+        self("Emulation.setEmulatedMedia", features=[{"name": name, "value": value} for name, value in media.items()])
         self("Emulation.setScriptExecutionDisabled", value=not script)
         self("Page.navigate", url=path.as_uri())
         while (event := self._next()).get("method") != "Page.loadEventFired":

@@ -35,7 +35,8 @@ _STYLE: Any = {
     "axes.labelcolor": INK, "axes.edgecolor": MUTED, "axes.linewidth": 0.8, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "axes.facecolor": "none",
     "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK, "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.8,
+    "ytick.labelcolor": INK, "legend.frameon": True, "legend.facecolor": PAPER,
+    "legend.edgecolor": "none", "legend.framealpha": 0.85, "legend.fontsize": 9, "lines.linewidth": 1.8,
     "figure.facecolor": "none", "figure.constrained_layout.use": True, "figure.constrained_layout.w_pad": 0.07,
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..record import Record, known, label, models
 from ..stages import stage_name, stages
@@ -38,8 +38,8 @@ def losses(record: Record) -> Picture | None:
                 linestyle=DASHES[i],
                 label=plain(term),
             )
-        panel.set(title=plain(label(record, key)), xlabel="step")
-        panel.legend(loc="upper right")
+        _through(panel, record, key)
+        panel.legend(loc="best")
         _mark_stages(panel, steps)
     axes[0].set_ylabel("loss (each term in its unit)")
     ends = "; ".join(
@@ -52,6 +52,14 @@ def losses(record: Record) -> Picture | None:
         f"First to last: {ends}.",
         figure,
     )
+
+
+def _through(panel: Axes, record: Record, key: str) -> None:
+    """A panel over the steps of a model: whole steps on its axis, two steps wide at least."""
+    low, high = panel.get_xlim()
+    panel.set_xlim(min(low, (low + high) / 2 - 1), max(high, (low + high) / 2 + 1))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    panel.set(title=plain(label(record, key)), xlabel="step")
 
 
 def _mark_stages(panel: Axes, steps: Steps) -> None:
@@ -100,7 +108,7 @@ def gradients(record: Record) -> Picture | None:
             )
         words += [f"{label(record, key)} {term} {significant(steps[-1][NORMS].get(term))}" for term in terms]
         _logarithmic(panel, [value for step in steps for value in step[NORMS].values() if value])
-        panel.set(title=plain(label(record, key)), xlabel="step")
+        _through(panel, record, key)
         panel.legend(loc="upper right")
     axes[0].set_ylabel("gradient norm")
     text = "The norm of each weighted term's own gradient: terms far below the others hardly train anything."
@@ -141,8 +149,8 @@ def cosines(record: Record) -> Picture | None:
             )
         last = {pair: value for step in steps for pair, value in (step.get("cosine") or {}).items()}
         words += [f"{label(record, key)} {pair} {decimal(value)}" for pair, value in last.items()]
-        panel.set(title=plain(label(record, key)), xlabel="step")
-        panel.legend(loc="lower right", title="pair" if len(shown) == len(pairs) else f"3 of {len(pairs)} pairs")
+        _through(panel, record, key)
+        panel.legend(loc="best", title="pair" if len(shown) == len(pairs) else f"3 of {len(pairs)} pairs")
     axes[0].set_ylabel("cosine to the target (1 is equal)")
     text = "Cosine of the student's state with its mapped target, for each pair (teacher layers → student layer)."
     return picture("cosines", "How close each pair comes", text, f"At the end: {'; '.join(words)}.", figure)

@@ -26,11 +26,12 @@ if (data) {
   const holds = (row, words) =>
     [row.id, row.prompt, row.gold, ...row.answers.map((answer) => answer?.[0])].join("\n").toLowerCase().includes(words);
 
-  const mark = (value) => value === null ? "not measured" : value === 1 ? "✓ right" : value === 0 ? "✗ wrong" : value.toFixed(3);
+  const mark = (value, text) => value === null ? "not measured" : text == null ? `probability a byte ${value.toFixed(3)}`
+    : value === 1 ? "✓ right" : value === 0 ? "✗ wrong" : `outcome ${value.toFixed(3)}`;
   const answer = (row, model, title, runs, other) => {
     const part = make("section", "", "answer");
     const head = make("h4", `${title}: ${data.models[model]} `);
-    head.append(make("span", mark(outcome(row, model)), "outcome"));
+    head.append(make("span", mark(outcome(row, model), row.answers[model]?.[0]), "outcome"));
     const text = make("pre", "");
     if (row.answers[model]?.[0] == null) text.append(make("i", "no answer was generated"));
     else for (const [kind, words] of runs) if (kind !== other) text.append(kind === "same" ? words : make(kind, words));

@@ -98,7 +98,7 @@ class Chrome:
     def open(
         self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, script: bool = True
     ) -> None:
-        """Load a page in a window of this size and wait until it is drawn."""
+        """Load a page in a window of this size and wait until it is drawn; it scrolls at once, not smoothly."""
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         media = {
             "prefers-color-scheme": "dark" if dark else "light",

@@ -109,7 +109,7 @@ def gradients(record: Record) -> Picture | None:
         words += [f"{label(record, key)} {term} {significant(steps[-1][NORMS].get(term))}" for term in terms]
         _logarithmic(panel, [value for step in steps for value in step[NORMS].values() if value])
         _through(panel, record, key)
-        panel.legend(loc="upper right")
+        panel.legend(loc="best")
     axes[0].set_ylabel("gradient norm")
     text = "The norm of each weighted term's own gradient: terms far below the others hardly train anything."
     return picture("gradients", "What each term pulls", text, f"At the end: {'; '.join(words)}.", figure)
@@ -150,7 +150,11 @@ def cosines(record: Record) -> Picture | None:
         last = {pair: value for step in steps for pair, value in (step.get("cosine") or {}).items()}
         words += [f"{label(record, key)} {pair} {decimal(value)}" for pair, value in last.items()]
         _through(panel, record, key)
-        panel.legend(loc="best", title="pair" if len(shown) == len(pairs) else f"3 of {len(pairs)} pairs")
+        panel.legend(
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            title="pair" if len(shown) == len(pairs) else f"3 of {len(pairs)} pairs",
+        )
     axes[0].set_ylabel("cosine to the target (1 is equal)")
     text = "Cosine of the student's state with its mapped target, for each pair (teacher layers → student layer)."
     return picture("cosines", "How close each pair comes", text, f"At the end: {'; '.join(words)}.", figure)

@@ -94,13 +94,21 @@ def test_an_unknown_verb_is_an_error(verb, say):
     assert "Traceback" not in said.err
 
 
-def test_an_interrupt_says_how_to_go_on(say, monkeypatch, world):
+@pytest.mark.parametrize(
+    ("verb", "works", "what_next"),
+    [
+        ("run", "semalign.pipeline.run", "goes on from here"),
+        ("doctor", "semalign.doctor.examine", "starts from the beginning"),
+        ("pair", "semalign.inspect.pairing_tables", "starts from the beginning"),
+    ],
+)
+def test_an_interrupt_says_how_to_go_on(verb, works, what_next, say, monkeypatch, world):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("semalign.pipeline.run", interrupt)
-    said = say("run", config_of(world))
-    assert (said.code, said.err) == (130, "semalign: interrupted; the same command goes on from here\n")
+    monkeypatch.setattr(works, interrupt)
+    said = say(verb, config_of(world))
+    assert (said.code, said.err) == (130, f"semalign: interrupted; the same command {what_next}\n")
 
 
 @pytest.mark.slow

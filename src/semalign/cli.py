@@ -20,6 +20,7 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a search f
 
 INTERRUPTED = 130  # what shells and Typer make of Ctrl-C
 DIVIDED = ("run", "quickstart")  # the verbs that several processes may share
+RESUMED = (*DIVIDED, "reproduce", "eval", "sweep", "compare")  # those that go on where they were stopped
 
 
 class Verbs(TyperGroup):
@@ -426,6 +427,12 @@ def _which() -> str:
     return "" if rank == "0" else f"process {rank}: "
 
 
+def _next() -> str:
+    """What the same command does after an interrupt."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return "goes on from here" if verb in RESUMED else "starts from the beginning"
+
+
 def main() -> NoReturn:
     """Exit code 0 when all is well, 2 for a user's mistake (one line), 130 when interrupted."""
     try:
@@ -442,6 +449,6 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        print("semalign: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"semalign: interrupted; the same command {_next()}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(0)

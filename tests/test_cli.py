@@ -102,12 +102,12 @@ def test_an_unknown_verb_is_an_error(verb, say):
         ("pair", "semalign.inspect.pairing_tables", "starts from the beginning"),
     ],
 )
-def test_an_interrupt_says_how_to_go_on(verb, works, what_next, say, monkeypatch, world):
+def test_an_interrupt_says_how_to_go_on(verb, works, what_next, say, monkeypatch):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(works, interrupt)
-    said = say(verb, config_of(world))
+    said = say(verb, "any.yaml")
     assert (said.code, said.err) == (130, f"semalign: interrupted; the same command {what_next}\n")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import ranks, stopping
+from . import failure, ranks, stopping
 from .artifacts import read_json, remove_folder, write_json
 from .caching import cached
 from .config import Run
@@ -37,8 +37,8 @@ from .models import (
 from .models.sharding import shard
 from .prepare import (
     adaptation,
-    check_benchmarks,
     check_models,
+    check_surroundings,
     input_keys,
     load_model,
     method_context,
@@ -50,8 +50,9 @@ from .prepare import (
 from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows
+from .revisions import keep_commits, known_commits, parts, trusted_code
 from .run_folder import RunFolder
-from .tracking import check_packages, tracked
+from .tracking import tracked
 from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
 from .two_tokenizers import compare_tokenizers
@@ -100,13 +101,13 @@ def run(
         reporter = Reporter(quiet=True)
     ranks.once(lambda: refuse_locked(path))
     device = torch.device("cpu") if engine.sharded else engine.device
-    check_benchmarks(config)
-    check_packages(config.tracking)
+    check_surroundings(config)
     tasks, overlap = load_tasks(config)
     for warning in overlap.warnings:
         reporter.warn(warning)
     with reporter.stage("loading the models"):
-        student, teacher = (load_model(config, part, device) for part in (config.student, config.teacher))
+        commits = known_commits(config, path)
+        student, teacher = (load_model(config, part, device, commits.get(role)) for role, part in parts(config).items())
     check_models(config, student, teacher, tasks)
     if engine.sharded:
         refuse_sharded(config)
@@ -114,17 +115,18 @@ def run(
     rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)
     tokenizers = compare_tokenizers(rows, teacher, student, tokens)
-    uncovered = tokenizers.warnings if tokenizers else []
+    uncovered = [*(tokenizers.warnings if tokenizers else []), *trusted_code(config)]
     for warning in uncovered:
         reporter.warn(warning)
     with RunFolder.hold(path, config.plain()) as folder:
+        keep_commits(config, path, student=student.commit, teacher=teacher.commit)
         folder.check_inputs(input_keys(rows, student, teacher))
         if borrow is not None:
             folder.borrow(borrow)
         if engine.sharded:
             for model in (student, teacher):
                 shard(model, engine.device)
-        with _status(folder):
+        with _status(folder), failure.kept(folder.path):
             work = Work(config, rows, folder, reporter, pages, engine)
             surroundings, started = {**environment(), **engine.about()}, time.time()
             write_json(folder / "environment.json", surroundings)
@@ -271,7 +273,9 @@ def _whole(work: Work, adapter: Any) -> Any:
     """The adapter on a student whose weights are in this process, so that they can be merged."""
     if not work.engine.sharded:
         return adapter
-    return load_adapter(load_model(work.config, work.config.student, torch.device("cpu")), work.folder / "adapter")
+    commit = getattr(adapter.get_base_model().config, "_commit_hash", None)
+    student = load_model(work.config, work.config.student, torch.device("cpu"), commit)
+    return load_adapter(student, work.folder / "adapter")
 
 
 def _diagnose(work: Work, name: str, probe: Probe | None, student: LanguageModel) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from .artifacts import key
 from .config import Run
 from .data import Batch, Example, Task, batches, end_token, padding_token
 from .errors import UserError
-from .evaluation.benchmarks import check_options, check_room, need_sandbox
+from .evaluation import benchmarks
 from .methods import MethodContext
 from .methods.encoder_decoder import refuse_encoder_decoder
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
+from .tracking import check_packages
 
 EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
 
@@ -24,12 +25,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def load_model(config: Run, part: Any, device: torch.device) -> LanguageModel:
-    """bf16 on a GPU and fp32 on a CPU unless the configuration names a dtype."""
+def load_model(config: Run, part: Any, device: torch.device, commit: str | None = None) -> LanguageModel:
+    """bf16 on a GPU and fp32 on a CPU unless the configuration names a dtype; at `commit` where one is known."""
     dtype = part.dtype if part.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
     return load(
         config.model_path(part),
-        revision=part.revision,
+        revision=commit or part.revision,
         dtype=dtype,
         device=device,
         trust_remote_code=part.trust_remote_code,
@@ -63,8 +64,8 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
     if config.benchmarks is not None:
-        check_room(student, config.benchmarks)
-        check_room(teacher, config.benchmarks)
+        benchmarks.check_room(student, config.benchmarks)
+        benchmarks.check_room(teacher, config.benchmarks)
 
 
 def adaptation(config: Run, teacher: LanguageModel) -> MethodContext:
@@ -99,8 +100,17 @@ def check_benchmarks(config: Run) -> None:
     options = config.benchmarks
     if options is None:
         return
-    check_options(options)
-    need_sandbox(options)
+    benchmarks.check_options(options)
+    benchmarks.need_sandbox(options)
+
+
+def check_surroundings(config: Run) -> None:
+    """Raise UserError where something is missing that is neither a model nor a row."""
+    check_benchmarks(config)
+    check_packages(config.tracking)
+    folder = config.cache_folder
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UserError(f"cache.folder: {folder} is a file; give a folder")
 
 
 def n_step(config: Run, tasks: Sequence[Task]) -> int:

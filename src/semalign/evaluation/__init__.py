@@ -3,8 +3,9 @@
 Imported lazily: the sandbox and the statistics need none of lm-eval's seconds of import.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from semalign.evaluation.extra import needing_lm_eval
 
 if TYPE_CHECKING:
     from semalign.evaluation.score_tasks import evaluate
@@ -50,4 +51,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(needing_lm_eval(f"{__name__}.{_HOME[name]}"), name)

@@ -3,11 +3,11 @@
 What needs lm-eval is imported when first used, so that options can be checked without its seconds of import.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from semalign.evaluation.benchmarks.config import BenchmarksConfig, check_options
 from semalign.evaluation.benchmarks.options import Options
+from semalign.evaluation.extra import needing_lm_eval
 
 if TYPE_CHECKING:
     from semalign.evaluation.benchmarks.room import check_room
@@ -38,4 +38,4 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(needing_lm_eval(f"{__name__}.{_HOME[name]}"), name)

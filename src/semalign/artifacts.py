@@ -168,9 +168,15 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(path)
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: damaged, or no safetensors ({error}); get another copy") from None
 
 
 def key(*parts: Any) -> str:

@@ -47,7 +47,8 @@ def cached(
     cache = cache.again()
     _fill(cache, folder, reporter, name, examples)
     cache = cache.again()
-    with _without(context.teacher, lambda: load_model(config, config.teacher, context.teacher.device)):
+    device, commit = context.teacher.device, context.teacher.commit
+    with _without(context.teacher, lambda: load_model(config, config.teacher, device, commit)):
         yield cache
     if shared is None:
         remove_folder(own)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from .errors import UserError
+from .errors import UserError, printable
 from .stopping import listening
 
 # Idle OpenMP threads that spin slow a busy machine several times; set before torch is imported; a user's choice wins.
@@ -94,6 +94,7 @@ def init(
 @app.command()
 def doctor(
     config: Config,
+    quick: Annotated[bool, typer.Option("--quick", help="Models and rows only: try no method, time nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
     overrides: Set = None,
     plain: Plain = False,
@@ -101,7 +102,7 @@ def doctor(
     """Examine a configuration before anything is trained; exit code 1 with warnings, 2 with errors. Writes nothing."""
     from .doctor import examine
 
-    diagnosis = examine(config, overrides or (), _reporter(plain))
+    diagnosis = examine(config, overrides or (), _reporter(plain), quick=quick)
     if as_json:
         import json
 
@@ -434,17 +435,23 @@ def _next() -> str:
 
 
 def main() -> NoReturn:
-    """Exit code 0 when all is well, 2 for a user's mistake (one line), 130 when interrupted."""
+    """Exit code 0 when all is well, 2 for a user's mistake, 1 for a fault (each one line), 130 when interrupted."""
     try:
         with listening():  # a batch system's SIGTERM is an interrupt too
             app(standalone_mode=True)
     except UserError as error:
-        print(f"semalign: {_which()}{error}", file=sys.stderr)
+        print(f"semalign: {_which()}{printable(str(error))}", file=sys.stderr)
         sys.exit(2)
-    except RuntimeError as error:
-        if "Connection closed by peer" not in str(error) and "Connection reset by peer" not in str(error):
+    except Exception as error:
+        from . import failure
+
+        if "Connection closed by peer" in str(error) or "Connection reset by peer" in str(error):
+            line = "another process stopped; the same command goes on from here"
+        elif failure.shown():
             raise
-        print(f"semalign: {_which()}another process stopped; the same command goes on from here", file=sys.stderr)
+        else:
+            line = failure.in_a_line(error)
+        print(f"semalign: {_which()}{printable(line)}", file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:

@@ -21,6 +21,7 @@ from .tracking import TrackingOptions
 from .training import EngineOptions, TrainingOptions
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names become folders
+LONGEST = 100  # letters of a name; file systems allow 255 bytes, and temporary files have longer ones
 PARTS = "teacher, student, data and method"
 
 
@@ -31,9 +32,12 @@ def _method(value: Any) -> Method:
 def _controls(value: Any) -> dict[str, Method]:
     """A list of methods, or a mapping from the names they get in tables to methods."""
     if isinstance(value, Mapping):
-        wrong = [key for key in value if not re.fullmatch(NAME, str(key))]
+        wrong = [key for key in value if not re.fullmatch(NAME, str(key)) or len(str(key)) > LONGEST]
         if wrong:
-            raise UserError(f"controls: '{wrong[0]}' is no name for a control; use letters, digits, '.', '_' and '-'")
+            raise UserError(
+                f"controls: '{wrong[0]}' is no name for a control; use at most {LONGEST} letters, digits, '.', '_' "
+                "and '-'"
+            )
         return {str(key): build("method", method, f"controls.{key}") for key, method in value.items()}
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise UserError(f"controls: expected a list of methods or a mapping from names to methods, got {value!r}")
@@ -112,7 +116,7 @@ class EvaluationConfig(Part):
 class Run(Part):
     """Everything that defines a run. Two runs with equal values give equal results on one machine."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST)
     teacher: TeacherConfig
     student: ModelConfig
     data: DataConfig

@@ -3,9 +3,16 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 2000  # letters of a message; what is quoted in it may be a whole row
+
 
 class UserError(ValueError):
     """A user's mistake; the command line prints its one line and exits with code 2."""
+
+
+def printable(message: str) -> str:
+    """A message on one line of a terminal, line ends and control characters that it quotes escaped."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message[:LONGEST])
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:

@@ -98,6 +98,7 @@ def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
         "width": model.width,
         "parameters": n_weight(model),
         "trust_remote_code": part.trust_remote_code,
+        **({"commit": model.commit} if model.commit else {}),
         **({"encoder_decoder": True} if model.is_encoder_decoder else {}),
         **({"quantization": part.quantization} if isinstance(part, TeacherConfig) and part.quantization else {}),
     }

@@ -12,6 +12,7 @@ from .config import Run
 from .errors import UserError
 from .pipeline import run
 from .progress import Reporter
+from .revisions import at_commits
 
 TIMES = ("tokens_per_second",)  # of a step: no two runs take as long
 
@@ -51,7 +52,8 @@ def reproduce(folder: Path, out: Path | None = None, reporter: Reporter | None =
     out = out or folder.with_name(f"{folder.resolve().name}-reproduced")
     if out.resolve() == folder.resolve():
         raise UserError(f"{out}: is the run itself; choose another --out")
-    again = Run.read(folder / "config.yaml").model_copy(update={"tracking": None})  # nothing is sent a second time
+    again = Run.read(folder / "config.yaml")
+    again = again.model_copy(update={"tracking": None, **at_commits(again, folder)})  # nothing is sent a second time
     run(again, out, reporter=reporter, pages=(folder / "report.html").exists())
     differences, compared = {}, {}
     for part, files in _files(folder, out).items():

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from .errors import UserError, suggestion
 
+MOST = 100_000  # values of a YAML file: configurations have some hundreds, and aliases of aliases make millions of few
+
 
 class Part(BaseModel):
     """A mapping of a configuration: it takes the fields it has, and no others."""
@@ -92,11 +94,32 @@ class _Loader(yaml.SafeLoader):
 def load_yaml(text: str, where: str) -> Any:
     """The value of a YAML text; what is wrong with it becomes one UserError that starts with `where`."""
     try:
-        return yaml.load(text, _Loader)
+        value = yaml.load(text.removeprefix("\ufeff"), _Loader)
+        _count(value, ())
+        return value
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         line = f" line {mark.line + 1}" if mark and "\n" in text else ""
         raise UserError(f"{where}{line}: not valid YAML ({problem or str(error).partition(chr(10))[0]})") from None
+    except RecursionError:
+        raise UserError(f"{where}: not valid YAML (nested too deep)") from None
+    except ValueError as error:  # numbers and dates that Python does not have
+        raise UserError(f"{where}: not valid YAML ({str(error).partition(';')[0]})") from None
+
+
+def _count(value: Any, within: tuple[int, ...], seen: int = 0) -> int:
+    """How many values there are where aliases are written out; ValueError where that is no configuration."""
+    seen += 1
+    if id(value) in within:
+        raise ValueError("an alias within what it stands for")
+    if seen > MOST:
+        raise ValueError(f"over {MOST} values where aliases are written out")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a text holds the character NUL")
+    inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        seen = _count(each, (*within, id(value)), seen)
+    return seen
 
 
 def _first(error: pydantic.ValidationError, model: type[BaseModel], noun: str) -> str:
@@ -112,7 +135,12 @@ def _first(error: pydantic.ValidationError, model: type[BaseModel], noun: str) -
     if problem["type"] == "value_error":
         prefix = ".".join(place)
         return message if not prefix or message.startswith(prefix) else f"{prefix}: {message}"
-    return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
+    return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}, got {_short(problem['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 _WORDS = {  # where pydantic speaks of its own classes

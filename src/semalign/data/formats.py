@@ -93,7 +93,7 @@ def _alpaca(record: Mapping[str, Any], where: str) -> list[dict[str, str]] | Non
 
 def _sharegpt(record: Mapping[str, Any], where: str) -> list[dict[str, str]]:
     turns, system = _turns(record["conversations"], "conversations", where), record.get("system")
-    return [{"role": "system", "content": system}, *turns] if system else turns
+    return [_turn({"role": "system", "content": system}, "system", where), *turns] if system else turns
 
 
 def _messages(record: Mapping[str, Any], where: str) -> list[dict[str, str]]:

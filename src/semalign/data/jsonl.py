@@ -18,9 +18,12 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     lines = _lines(path)
     first = next((line for line in lines if line.strip()), "")
     found = _of_list(path, "\n".join(lines)) if first.lstrip().startswith("[") else _of_lines(path, lines)
+    escaped = any("\\u" in line for line in lines)
     for number, record in found:
         if not isinstance(record, dict):
             raise UserError(f"{path} line {number}: expected a JSON object, got {type(record).__name__}")
+        if escaped and _half(record):
+            raise UserError(f"{path} line {number}: holds half a character (a lone surrogate such as \\ud800)")
     if not found:
         raise UserError(f"{path}: no rows; expected one JSON object a line")
     return found
@@ -45,25 +48,47 @@ def _of_lines(path: Path, lines: list[str]) -> list[tuple[int, Any]]:
 
 def _value(path: Path, line: str, number: int) -> Any:
     try:
-        return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = getattr(error, "msg", "nested too deep")
-        raise UserError(f"{path} line {number}: not valid JSON ({reason})") from None
+        return json.loads(line, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} line {number}: not valid JSON ({_reason(error)})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError where a key comes twice, which json would settle for the last one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key '{next(name for name in names if names.count(name) > 1)}' comes twice")
+    return found
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a text that is no JSON; also a number with more digits than Python reads."""
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return getattr(error, "msg", str(error).partition(";")[0])
+
+
+def _half(value: Any) -> bool:
+    """Whether a text in a value cannot be written as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _of_list(path: Path, text: str) -> list[tuple[int, Any]]:
     """The values of a JSON list with the line that each begins on."""
-    decoder, found, line = json.JSONDecoder(), [], 1
+    decoder, found, line = json.JSONDecoder(object_pairs_hook=_unique), [], 1
     counted, at = 0, _next(text, text.index("[") + 1)
     while text[at : at + 1] != "]":
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, at = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             wrong = line + text.count("\n", counted, getattr(error, "pos", counted))
-            raise UserError(
-                f"{path} line {wrong}: not valid JSON ({getattr(error, 'msg', 'nested too deep')})"
-            ) from None
+            raise UserError(f"{path} line {wrong}: not valid JSON ({_reason(error)})") from None
         found.append((line, value))
         at = _next(text, at)
         if text[at : at + 1] == ",":

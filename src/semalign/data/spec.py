@@ -85,7 +85,7 @@ class TaskSpec(Strict):
     name.
     """
 
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^\w[\w.-]*$", max_length=60)  # becomes a file's name, up to 4 bytes a letter
     benchmark: Benchmark | None = None
     folder: str | None = None
     train: str | None = None

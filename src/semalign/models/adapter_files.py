@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..artifacts import whole_folder
+from ..errors import UserError
 from .language_model import LanguageModel
 from .quiet import quiet
 from .save import readable
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
 else:  # importing peft takes four seconds, so only those who adapt pay for it
     PeftModel = Any
+
+WEIGHTS = "adapter_model.safetensors"
 
 
 def save_adapter(peft_model: PeftModel, folder: Path) -> None:
@@ -24,7 +27,9 @@ def save_adapter(peft_model: PeftModel, folder: Path) -> None:
 
 
 def load_adapter(model: LanguageModel, folder: Path) -> PeftModel:
-    """Put a saved adapter on `model`, in place, frozen."""
+    """Put a saved adapter on `model`, in place, frozen. Only safetensors are read."""
+    if not (folder / WEIGHTS).is_file():  # PEFT would take a pickled adapter_model.bin in its place
+        raise UserError(f"{folder}: has no {WEIGHTS}; choose another --out, or delete the folder of this training")
     from peft import PeftModel as Adapted
 
     with quiet():

@@ -49,8 +49,13 @@ def _shards(folder: Path) -> list[Path]:
 def _indexed(folder: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        outside = [name for name in names if "/" in name or "\\" in name or name in {"", ".", ".."}]
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(f"{folder / INDEX}: is not a safetensors index; copy or download it again") from error
+    if outside:
+        raise UserError(f"{folder / INDEX}: names '{outside[0]}', which is no file of its folder; get another copy")
+    if not names:
+        raise UserError(f"{folder / INDEX}: names no file; copy or download it again")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{folder}: {missing[0]} is missing though {INDEX} lists it; copy or download it again")

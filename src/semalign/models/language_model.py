@@ -46,6 +46,11 @@ class LanguageModel:
         return bool(getattr(self.module, "is_quantized", False))
 
     @property
+    def commit(self) -> str | None:
+        """The commit of the hub that the files are of; None for a folder."""
+        return getattr(self.module.config, "_commit_hash", None)
+
+    @property
     def decoder_start(self) -> int | None:
         """The token that the decoder of an encoder-decoder begins with; None for a decoder-only model."""
         return decoder_start(self.module) if self.is_encoder_decoder else None

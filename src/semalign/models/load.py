@@ -41,13 +41,18 @@ def load(
     `quantization` the layers' weights are packed as they are loaded, and `dtype` is what they compute in.
     """
     source = _source(name)
+    if revision is not None and Path(source).is_dir():
+        raise UserError(f"{name}: 'revision' has no effect on a folder, only on a hub id; leave it out")
     options = {
         "revision": revision,
         "trust_remote_code": trust_remote_code,
         "local_files_only": os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"},
     }
     with quiet():
-        kind = _kind(name, _config(name, source, options))
+        config = _config(name, source, options)
+        # one commit for configuration, tokenizer and weights, also where the branch moves on meanwhile
+        options["revision"] = getattr(config, "_commit_hash", None) or revision
+        kind = _kind(name, config)
         tokenizer = _tokenizer(name, source, options)
         packed = packing(quantization, dtype, device) if quantization else {}
         module = _module(name, source, dtype, options | packed, kind)
@@ -97,6 +102,10 @@ def _kind(name: str, config: PretrainedConfig) -> Any:
     """The class that loads such a model."""
     if config.get_text_config() is not config:
         raise UserError(f"{name}: is a multimodal model ({config.model_type}); give its text-only model")
+    if getattr(config, "num_hidden_layers", 1) == 0:
+        raise UserError(
+            f"{name}: has no layers (num_hidden_layers is 0 in config.json); get an intact copy of the model"
+        )
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     if type(config) not in kind._model_mapping and not hasattr(config, "auto_map"):
         raise UserError(

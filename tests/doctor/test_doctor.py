@@ -70,6 +70,17 @@ def test_nothing_is_written_and_json_is_json(world, say):
     assert {path: path.stat().st_mtime_ns for path in world.rglob("*")} == before
 
 
+def test_quick_looks_at_models_and_rows_and_says_what_it_left_out(world, sound, say):
+    said = say("doctor", config_of(world, tasks=("names",), name="quick"), "--quick", "--json")
+    plain = json.loads(said.out)
+    assert plain["stages"] == []
+    assert "trying" not in said.err
+    *looked_at, left_out = plain["findings"]
+    assert looked_at == [finding.plain() for finding in sound.findings][: len(looked_at)]
+    assert any("bits per byte" in finding["what"] for finding in looked_at)
+    assert left_out["what_to_do"] == "leave --quick out before a long run"
+
+
 def test_cut_rows_are_counted(world):
     values = yaml.safe_load(config_of(world, tasks=("sums",), name="cut", controls=[]).read_text())
     rows = Subject.load(Run.read(world / "cut.yaml")).rows.split("train")

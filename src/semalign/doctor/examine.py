@@ -23,6 +23,12 @@ from .terms import examine_terms
 from .trial import tried
 from .vocabularies import examine_tokenizers
 
+LEFT_OUT = Finding(
+    "note",
+    "--quick: loss terms, pairs, map, memory, disk and times were not looked at",
+    "methods",
+    "leave --quick out before a long run",
+)
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 
 
@@ -62,31 +68,42 @@ class Diagnosis:
         return [found, stages] if self.forecasts else [found]
 
 
-def examine(config: Path, overrides: Sequence[str] = (), reporter: Reporter | None = None) -> Diagnosis:
+def examine(
+    config: Path, overrides: Sequence[str] = (), reporter: Reporter | None = None, *, quick: bool = False
+) -> Diagnosis:
     """Load, measure, and try each method on a few micro-batches; nothing is written and nothing trained.
 
-    Raises UserError where the run itself would not start. Costs what planning costs, and some passes over few rows.
+    Raises UserError where the run itself would not start. Costs what planning costs, and some passes over few rows;
+    `quick` tries no method and times nothing, so that loss terms, pairs, map, memory and times stay unknown.
     """
     run, reporter = Run.read(config, overrides), reporter or Reporter(quiet=True)
     with reporter.stage("loading the models and the rows"):
         subject = Subject.load(run)
+    findings = [*examine_tokenizers(subject), *examine_rows(subject)]
     with reporter.stage("asking both models a few rows"):
-        findings = [*examine_tokenizers(subject), *examine_rows(subject), *examine_advantage(subject)]
+        findings += examine_advantage(subject)
     findings += examine_extras(subject)
     if exit_code(findings) == 2:  # there is nothing to try
         return Diagnosis(run.name, findings, [])
-    student = forecast_evaluation(subject, "student", subject.student)
-    teacher = forecast_evaluation(subject, "teacher", subject.teacher)
+    if quick:
+        return Diagnosis(run.name, [*findings, LEFT_OUT], [])
+    with reporter.stage("timing how rows are scored"):
+        student = forecast_evaluation(subject, "student", subject.student)
+        teacher = forecast_evaluation(subject, "teacher", subject.teacher)
     forecasts, trials = [student, teacher], []
     if run.teacher.adapt:
         micro = micro_of(subject, "teacher")
-        trials.append(tried("teacher_adapted", SFT(), adaptation(run, subject.teacher), micro, run.training))
+        with reporter.stage("trying teacher_adapted"):
+            trials.append(tried("teacher_adapted", SFT(), adaptation(run, subject.teacher), micro, run.training))
         forecasts += [*forecast_method(subject, trials[0], micro), replace(teacher, stage="evaluate teacher_adapted")]
-    probed, probe_seconds = forecast_probe(subject, "student") if subject.context.extract else (None, 0.0)
+    probed, probe_seconds = None, 0.0
+    if subject.context.extract:
+        with reporter.stage("diagnosing the student"):
+            probed, probe_seconds = forecast_probe(subject, "student")
     forecasts += [probed] if probed else []
     micro = micro_of(subject)
-    for name, method in run.methods.items():
-        with reporter.stage(f"trying {name}"):
+    for number, (name, method) in enumerate(run.methods.items(), start=1):
+        with reporter.stage(f"trying {name} (method {number} of {len(run.methods)}; --quick tries none)"):
             trial = tried(name, method, subject.context, micro, run.training)
         trials.append(trial)
         findings += examine_terms(trial)

@@ -15,6 +15,7 @@ from ..models import unload
 from ..training import TrainingOptions
 
 TRIED = 4  # micro-batches, from the smallest to the largest: a step's time is their sum over their positions
+ENOUGH = 5.0  # seconds of passes after which no more are timed: they are long enough that one tells
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +71,12 @@ def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
     except UserError as error:
         norms, refused = {}, str(error)
     norm_seconds, started = time.perf_counter() - started, time.perf_counter()
+    n_position, step_seconds = 0, 0.0
     for batch in micro:
         _pass(step, batch)
-    step_seconds = time.perf_counter() - started
+        n_position, step_seconds = n_position + batch.input_ids.numel(), time.perf_counter() - started
+        if step_seconds > ENOUGH:
+            break
     for parameter in parameters:
         parameter.grad = None
     return replace(
@@ -80,7 +84,7 @@ def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
         norms=norms,
         refused=refused,
         n_trainable=sum(p.numel() for p in parameters),
-        seconds_a_position=step_seconds / sum(b.input_ids.numel() for b in micro),
+        seconds_a_position=step_seconds / n_position,
         norm_seconds=norm_seconds,
         peak_bytes=largest.peak_bytes,
     )

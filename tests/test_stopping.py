@@ -19,12 +19,14 @@ def test_outside_a_training_a_signal_is_an_interrupt(number):
     assert not stopping.asked()
 
 
-def test_in_a_training_the_first_signal_is_noted_and_the_second_stops_at_once():
+def test_in_a_training_the_first_signal_is_noted_and_the_second_stops_at_once(capfd):
     with stopping.listening(), stopping.at_step_ends():
         send()
         assert stopping.asked()
+        assert "stopping after this step" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
+        assert capfd.readouterr().err == ""
         stopping._state.asked = False  # it would stop what comes behind
 
 

@@ -1,5 +1,7 @@
 """How a run is asked to stop: SIGINT or SIGTERM once lets the training step at hand end, twice stops at once."""
 
+import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HEARD = b"\nstopping after this step; again (Ctrl-C) stops at once, back to the last checkpoint\n"
 
 
 @dataclass
@@ -79,5 +82,8 @@ def shielded() -> Iterator[None]:
 
 def _stop(_number: int, _frame: Any) -> None:
     again, _state.asked = _state.asked, True
+    if _state.looks and not again:
+        with contextlib.suppress(OSError):
+            os.write(2, HEARD)  # a stream may be at work already where a signal falls in
     if not _state.shielded and (again or not _state.looks):
         raise KeyboardInterrupt

@@ -46,6 +46,29 @@ def test_the_rate_is_of_slow_batches_and_not_of_what_a_stopped_stage_left(clock)
         assert bar.tasks[0].time_remaining == pytest.approx((1000 - 712) / 0.08)
 
 
+def test_a_bar_tells_how_many_units_there_are_before_the_first_is_done():
+    reporter = Reporter()
+    reporter.console, reporter.bars = Console(file=io.StringIO(), force_terminal=True, width=120), True
+    with reporter.stage("training sft", 7):
+        time.sleep(0.3)
+    assert "0/7" in reporter.console.file.getvalue()
+
+
+def test_a_log_has_a_line_a_minute_of_a_long_stage(clock, monkeypatch):
+    monkeypatch.setattr("semalign.progress.time.monotonic", lambda: clock[0])
+    reporter = Reporter(plain=True)
+    reporter.console = Console(file=io.StringIO(), width=120)
+    with reporter.stage("training sft") as advance:
+        for done in range(1, 8):
+            clock[0] += 25.0
+            advance(done, 7)
+    assert reporter.console.file.getvalue().splitlines() == [
+        "training sft ...",
+        "training sft: 3 of 7",
+        "training sft: 6 of 7",
+    ]
+
+
 @pytest.mark.parametrize(
     "verb", ["quickstart", "run", "doctor", "attribute", "pair", "basis", "eval", "sweep", "compare"]
 )

@@ -315,7 +315,7 @@ def _train(
     tracking = tracked(config.tracking, work.folder.path, run=config.name, training=name, config=config.plain())
     with caching as signals, tracking as log, reading(context.teacher) as read:
         adapter = method.adapt(context, plan, options.lora)
-        with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}") as advance:
+        with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}", total) as advance:
             tally = Tally(read)
             given = Given(
                 rows=rows,

@@ -15,6 +15,7 @@ from .methods.encoder_decoder import refuse_encoder_decoder
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
 from .tracking import check_packages
+from .training.engine_options import EngineName
 
 EXTRACT_BATCH = 8  # rows a forward and backward of the attribution: small, since it holds the states of every layer
 
@@ -74,8 +75,16 @@ def adaptation(config: Run, teacher: LanguageModel) -> MethodContext:
     return MethodContext(teacher=teacher, student=teacher, tokens=tokens, extract=(), calibration=(), seed=config.seed)
 
 
-def refuse_sharded(config: Run) -> None:
-    """Raise UserError where a run needs what models divided among processes do not have: whole weights, rows alone."""
+def check_engine(config: Run, name: EngineName) -> None:
+    """Raise UserError where a run needs what its engine does not have."""
+    if name == "fsdp2":
+        _check_sharded(config)
+    if name == "deepspeed":
+        _check_divided_optimizer(config)
+
+
+def _check_sharded(config: Run) -> None:
+    """Models divided among processes do not have whole weights, and do not run rows alone."""
     instead = "use engine 'ddp'"
     if config.teacher.quantization is not None:
         raise UserError(f"engine 'fsdp2' cannot divide packed weights; leave teacher.quantization out, or {instead}")
@@ -86,6 +95,22 @@ def refuse_sharded(config: Run) -> None:
             raise UserError(
                 f"method '{name}': 'schedule.cache' runs each row alone, and with engine 'fsdp2' all processes run as "
                 f"often; set 'cache: false', or {instead}"
+            )
+
+
+def _check_divided_optimizer(config: Run) -> None:
+    """An optimiser divided by DeepSpeed takes every gradient, and moves all that it was given."""
+    if config.training.on_trouble != "stop":
+        raise UserError(
+            f"training.on_trouble: engine 'deepspeed' cannot throw gradients away, as '{config.training.on_trouble}' "
+            "does; leave it at 'stop', or use engine 'ddp'"
+        )
+    for name, method in config.methods.items():
+        schedule = getattr(method, "schedule", None)
+        if schedule is not None and schedule.name != "joint":
+            raise UserError(
+                f"method '{name}': schedule '{schedule.name}' trains some layers at a time, and engine 'deepspeed' all "
+                "that it was given; use schedule 'joint', or engine 'ddp'"
             )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -20,13 +21,17 @@ from rich.text import Text
 
 # Seconds over which a rate is taken: a batch of a real model on a CPU takes longer than rich's 30.
 RATE_SECONDS = 600.0
+SAID_EVERY = 60.0  # seconds between two lines of one stage where there are no bars
 
 Advance = Callable[[int, int], None]
 """Called with how many units are done, and how many there are."""
 
 
 class Reporter:
-    """Bars on a terminal, one line a stage elsewhere (or with `plain`), nothing with `quiet`; all on standard error."""
+    """Bars on a terminal, elsewhere (or with `plain`) a line a stage and one a minute; all on standard error.
+
+    Nothing with `quiet`.
+    """
 
     def __init__(self, *, plain: bool = False, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
@@ -41,11 +46,11 @@ class Reporter:
         self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[Advance]:
-        """A stage; call the yielded function as its units get done."""
+    def stage(self, name: str, n_unit: int | None = None) -> Iterator[Advance]:
+        """A stage of `n_unit` units, where that is known before the first is done; call what is yielded as they are."""
         if not self.bars:
             self.say(f"{name} ...")
-            yield lambda _done, _total: None
+            yield self._lines(name)
             return
         columns = (
             SpinnerColumn(),
@@ -57,10 +62,22 @@ class Reporter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, speed_estimate_period=RATE_SECONDS) as progress:
-            task = progress.add_task(name, total=None)
+            task = progress.add_task(name, total=n_unit)
             yield lambda done, total: progress.update(task, completed=done, total=total)
             done = progress.tasks[0].total or 1
             progress.update(task, total=done, completed=done)
+
+    def _lines(self, name: str) -> Advance:
+        """A stage's lines, so that a log shows that a long one goes on."""
+        said = time.monotonic()
+
+        def advance(done: int, total: int) -> None:
+            nonlocal said
+            if time.monotonic() - said >= SAID_EVERY:
+                said = time.monotonic()
+                self.say(f"{name}: {done} of {total}")
+
+        return advance
 
 
 class RateColumn(ProgressColumn):

@@ -18,7 +18,9 @@ class Stopped(Exception):
     pass
 
 
-def trained(folder, method=None, options=OPTIONS, *, stop_at=None, rows=N_EXAMPLE, dropout=0.0, context=None):
+def trained(
+    folder, method=None, options=OPTIONS, *, stop_at=None, rows=N_EXAMPLE, dropout=0.0, context=None, engine=None
+):
     """What training measured at each step, the weights it ends with, and the rows that this process ran a step."""
     _, _, step = adapted_step(method or SemAlign(), context or make_context(), dropout=dropout)
     ran = []
@@ -28,7 +30,7 @@ def trained(folder, method=None, options=OPTIONS, *, stop_at=None, rows=N_EXAMPL
         if done == stop_at:
             raise Stopped
 
-    given = {"pad_id": PAD, "seed": 4, "folder": folder, "advance": advance}
+    given = {"pad_id": PAD, "seed": 4, "folder": folder, "advance": advance, "engine": engine}
     try:
         entries = train(step, make_examples(rows), options, **given).entries
     except Stopped:

@@ -34,7 +34,7 @@ def test_several_tasks_of_slurm_that_do_not_know_of_each_other_are_refused(monke
         start_engine(CPU)
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "deepspeed"])
 def test_an_engine_for_several_refuses_one(name):
     said = f"engine '{name}' divides a run among processes, but this is one alone"
     with pytest.raises(UserError, match=said):
@@ -52,7 +52,7 @@ def test_a_file_of_accelerate_launch_is_followed(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert in_processes(2, started) == [("fsdp2", True, 2)] * 2
     assert in_processes(2, started, EngineOptions(name="fsdp2")) == [("fsdp2", True, 2)] * 2
-    differs = "engine: 'ddp' here, but accelerate's file says fsdp2; leave one of them out"
+    differs = "engine: 'ddp' here, but accelerate's file says 'fsdp2'; leave one of them out"
     assert in_processes(2, _named, EngineOptions(name="ddp")) == [differs] * 2
 
 

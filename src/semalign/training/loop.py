@@ -133,11 +133,12 @@ def train(
             step += 1
             stop = ranks.any_of(stopping.asked())
             if stop or (step % options.checkpoint_every == 0 and step < len(plan)):
-                restart.save(step)
+                with engine.whole(optimizer):
+                    restart.save(step)
             advance(step)
             if stop:
                 raise KeyboardInterrupt
-    wrapped.eval()
+    engine.release(wrapped, list(parameters.values()))
     for parameter in parameters.values():  # a stage may have left some of them frozen
         parameter.requires_grad_(True)
     return _history(metrics.trained, parameters, mishaps)
@@ -183,7 +184,8 @@ class _Work:
 
     step_module: StepModule
     wrapped: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Any
+    """What the engine made of the optimiser."""
     engine: Engine
     parameters: dict[str, nn.Parameter]
     options: TrainingOptions
@@ -243,7 +245,7 @@ class _Work:
         for place, (batch, weight) in enumerate(own):
             with self.engine.part(self.wrapped, last=place + 1 == len(own)):
                 loss, terms, pair_cosines = self.wrapped(batch, units)
-                self.engine.backward(weight * loss)
+                self.engine.backward(self.wrapped, weight * loss)
             loss_value += weight * float(loss.detach())
             if not math.isfinite(float(loss.detach())):
                 doubtful += batch.ids
@@ -255,7 +257,9 @@ class _Work:
         totals, cosines = (ranks.summed(values, self.engine.device) for values in (totals, cosines))
         doubtful = [row for found in ranks.gathered(doubtful) for row in found]
         entry: dict[str, Any] = {"step": step, "loss": loss_value, "terms": totals, "cosine": cosines}
-        entry["grad_norm"] = self.engine.clip(list(self.parameters.values()), self.options.gradient_clip)
+        entry["grad_norm"] = self.engine.clip(
+            self.optimizer, list(self.parameters.values()), self.options.gradient_clip
+        )
         if norms:
             entry["term_gradient_norms"] = norms
         entry["tokens"] = sum(batch.n_read for batch in micro)

@@ -37,6 +37,7 @@ from .models import (
 from .models.sharding import shard
 from .prepare import (
     adaptation,
+    check_engine,
     check_models,
     check_surroundings,
     input_keys,
@@ -44,7 +45,6 @@ from .prepare import (
     method_context,
     pick_device,
     refuse_empty,
-    refuse_sharded,
     tokens_of,
 )
 from .progress import Reporter
@@ -109,8 +109,7 @@ def run(
         commits = known_commits(config, path)
         student, teacher = (load_model(config, part, device, commits.get(role)) for role, part in parts(config).items())
     check_models(config, student, teacher, tasks)
-    if engine.sharded:
-        refuse_sharded(config)
+    check_engine(config, engine.name)
     tokens = tokens_of(config, teacher, student)
     rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)

@@ -42,6 +42,18 @@ def test_two_models_and_a_file_give_a_run_that_ends_in_a_report(world, rows, tmp
     assert json.loads((folder / "summary.json").read_text())["tasks"]["sums"]["semalign"] is not None
 
 
+def test_a_file_of_test_rows_is_the_test_and_shares_no_row_with_training(world, rows, tmp_path):
+    test, out = tmp_path / "test.jsonl", tmp_path / "a.yaml"
+    models = (f"{world}/teacher", f"{world}/student", out)
+    write_rows(test, [sums(i) for i in range(34, 40)])
+    with pytest.raises(UserError, match="is also test row"):
+        write_config(*models, data=rows, test=test)
+    write_rows(test, [sums(i) for i in range(36, 40)])
+    write_config(*models, data=rows, test=test)
+    (task,) = Run.read(out).data.tasks
+    assert (task.test, task.rows.test) == (str(test), None)
+
+
 def test_the_doctor_reads_it(world, rows, tmp_path, say):
     said = say("init", world / "teacher", world / "student", "--data", rows, "--out", tmp_path / "a.yaml")
     assert (said.code, said.err) == (0, "")
@@ -124,6 +136,10 @@ def test_nothing_is_overwritten_and_every_mistake_is_one_line(world, rows, tmp_p
     ):
         with pytest.raises(UserError, match=message):
             write_config(*arguments, out, data=data)
+        assert not out.exists()
+    for data, message in ((None, "has no effect without --data"), (rows.parent, "name the file of training rows")):
+        with pytest.raises(UserError, match=message):
+            write_config(teacher, student, out, data=data, test=rows)
         assert not out.exists()
     write_config(teacher, student, out, data=rows)
     with pytest.raises(UserError, match="exists; choose another --out"):

@@ -81,14 +81,17 @@ def init(
         Path | None,
         typer.Option(help="Rows: JSON lines, a JSON list, or a folder with train.jsonl; GSM8K if not given."),
     ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="A file of test rows; some of --data are kept for the test if not given.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The configuration to write.")] = Path("semalign.yaml"),
 ) -> None:
     """Write a commented configuration for two models and your rows; refuses to overwrite one."""
     from .scaffold import write_config
 
-    for note in write_config(teacher, student, out, data=data).notes:
+    for note in write_config(teacher, student, out, data=data, test=test).notes:
         typer.echo(note)
-    typer.echo(f"written: {out}; next: semalign doctor {out}, then semalign run {out}")
+    typer.echo(f"written: {out}; next: semalign doctor {out} (--quick: no method is tried), then semalign run {out}")
 
 
 @app.command()

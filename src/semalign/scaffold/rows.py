@@ -8,6 +8,7 @@ from pathlib import Path
 from ..data import Row, answer_coverage, counts, encode, encode_pair
 from ..data.formats import format_of
 from ..data.jsonl import read_jsonl, read_rows
+from ..data.sampling import check_disjoint
 from ..errors import UserError
 from .pair import PairOfModels
 
@@ -24,6 +25,8 @@ class FileOfRows:
 
     name: str
     path: Path
+    test: Path | None
+    """A file of test rows beside it."""
     is_folder: bool
     formats: tuple[str, ...]
     n_row: int
@@ -48,24 +51,29 @@ class FileOfRows:
         return [said, *([cut] if self.n_cut else []), *([] if self.coverage is None else [reached])]
 
 
-def examine_file(path: Path, pair: PairOfModels) -> FileOfRows:
-    """Read a JSON-lines file, a JSON list, or a folder with train.jsonl; every row is checked."""
+def examine_file(path: Path, pair: PairOfModels, test: Path | None = None) -> FileOfRows:
+    """Read a JSON-lines file, a JSON list, or a folder with train.jsonl, and a file for the test; checks every row."""
+    if test is not None and path.is_dir():
+        raise UserError(f"--test {test}: a folder's test rows are its test.jsonl; name the file of training rows")
     train = _train_file(path) if path.is_dir() else path
     name = re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "rows"
     rows = read_rows(train, task=name)
     if len(rows) < FEWEST:
         raise UserError(f"{train}: {len(rows)} rows; give at least {FEWEST}, so that some can be kept for the test")
     has_test = path.is_dir() and any((path / f"test.{ending}").exists() for ending in ("jsonl", "json"))
+    tested = [] if test is None else read_rows(test, task=name)
+    check_disjoint({"train": rows, "test": tested}, name)
     found = Counter(format_of(record) or _own(record) for _, record in read_jsonl(train))
-    max_length, n_cut = _lengths(rows, pair, train)
+    max_length, n_cut = _lengths([*rows, *tested], pair, train)
     return FileOfRows(
         name=name,
         path=path,
+        test=test,
         is_folder=path.is_dir(),
         formats=tuple(name for name, _ in found.most_common()),
         n_row=len(rows),
-        n_test=0 if has_test else max(1, min(200, len(rows) // 5)),
-        score=_score(rows),
+        n_test=0 if has_test or tested else max(1, min(200, len(rows) // 5)),
+        score=_score([*rows, *tested]),
         max_length=max_length,
         n_cut=n_cut,
         coverage=_coverage(rows[:LOOKED_AT], pair, max_length),

@@ -29,17 +29,23 @@ class Written:
     notes: list[str]
 
 
-def write_config(teacher: str, student: str, out: Path, *, data: Path | None = None) -> Written:
+def write_config(
+    teacher: str, student: str, out: Path, *, data: Path | None = None, test: Path | None = None
+) -> Written:
     """Write the configuration; nothing is overwritten, and nothing written that `Run.read` would refuse.
 
-    Without `data` the rows are GSM8K's from the hub, or the embedded pair's own.
+    Without `data` the rows are GSM8K's from the hub, or the embedded pair's own; without `test` some of `data` are
+    kept for the test.
     """
     if out.exists():
         raise UserError(f"{out}: exists; choose another --out, or remove it")
-    if data is not None and not data.exists():
-        raise UserError(f"{data}: no such file or folder")
+    if test is not None and data is None:
+        raise UserError(f"--test {test}: has no effect without --data")
+    for path in filter(None, (data, test)):
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder")
     pair = examine_pair(teacher, student)
-    rows = None if data is None else examine_file(data, pair)
+    rows = None if data is None else examine_file(data, pair, test)
     notes = [*pair.notes, *(rows.notes if rows else [])]
     text = _text(pair, rows, out, notes)
     Run.make({**yaml.safe_load(text), "root": str(out.resolve().parent)}, str(out))
@@ -64,6 +70,7 @@ def _text(pair: PairOfModels, rows: FileOfRows | None, out: Path, notes: list[st
         max_length=rows.max_length if rows else min(512, pair.longest or 512),
         rows=rows,
         path=_place(str(rows.path), out) if rows else None,
+        test=_place(str(rows.test), out) if rows and rows.test else None,
         tasks=_tasks(teacher),
         relation=pair.relation,
         followed=rows is None or rows.followed,

@@ -272,7 +272,7 @@ def _whole(work: Work, adapter: Any) -> Any:
     """The adapter on a student whose weights are in this process, so that they can be merged."""
     if not work.engine.sharded:
         return adapter
-    commit = getattr(adapter.get_base_model().config, "_commit_hash", None)
+    commit = known_commits(work.config, work.folder.path).get("student")
     student = load_model(work.config, work.config.student, torch.device("cpu"), commit)
     return load_adapter(student, work.folder / "adapter")
 

@@ -6,8 +6,10 @@ Each case changes a copy of a small world and says how the line begins; W is the
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 from refused import assert_refused, snapshot
 from tiny_run import config_of, write_world
 
@@ -267,3 +269,13 @@ def test_other_line_ends_and_a_byte_order_mark_are_no_mistake(path, ending, pris
     assert said.complaint == [
         f"semalign: {world}/none: no such folder; give a folder with config.json, or a hub id such as 'org/name'"
     ]
+
+
+def test_the_page_says_how_many_inputs_are_tried():
+    tests = Path(__file__).parents[1]
+    tables = [tests / "bad_input" / "overrides.yaml", tests / "golden" / "config_errors.yaml"]
+    tried = len(CASES) + sum(len(yaml.safe_load(table.read_text("utf-8"))) for table in tables)
+    assert tried >= 150
+    page = (tests.parent / "docs" / "reliability.md").read_text("utf-8")
+    assert f"| inputs tried ({len(CASES)} files, {tried - len(CASES)} values)" in page
+    assert f"| {tried} of {tried} |" in page

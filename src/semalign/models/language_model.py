@@ -22,6 +22,8 @@ class LanguageModel:
     module: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     family: Family
+    commit: str | None = None
+    """Of the hub, that the files are of; None for a folder."""
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -44,11 +46,6 @@ class LanguageModel:
     def is_quantized(self) -> bool:
         """Whether the weights of the blocks are packed, several bits each."""
         return bool(getattr(self.module, "is_quantized", False))
-
-    @property
-    def commit(self) -> str | None:
-        """The commit of the hub that the files are of; None for a folder."""
-        return getattr(self.module.config, "_commit_hash", None)
 
     @property
     def decoder_start(self) -> int | None:

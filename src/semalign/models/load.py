@@ -1,10 +1,12 @@
 """Load a language model from a folder, a hub id or the embedded pair, checked before it is used."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -51,7 +53,8 @@ def load(
     with quiet():
         config = _config(name, source, options)
         # one commit for configuration, tokenizer and weights, also where the branch moves on meanwhile
-        options["revision"] = getattr(config, "_commit_hash", None) or revision
+        commit = _commit(source, revision)
+        options["revision"] = commit or revision
         kind = _kind(name, config)
         tokenizer = _tokenizer(name, source, options)
         packed = packing(quantization, dtype, device) if quantization else {}
@@ -61,7 +64,7 @@ def load(
     # packed weights are where they were packed
     module = with_gradients(module) if quantization else module.to(device)  # pyright: ignore[reportArgumentType]
     module = module.eval().requires_grad_(False)
-    return assemble(name, module, tokenizer)
+    return replace(assemble(name, module, tokenizer), commit=commit)
 
 
 def _source(name: str) -> str:
@@ -96,6 +99,14 @@ def _config(name: str, source: str, options: dict) -> PretrainedConfig:
         raise UserError(
             f"{name}: no usable model configuration ({_first_line(error)}){_hint(source, options)}"
         ) from error
+
+
+def _commit(source: str, revision: str | None) -> str | None:
+    """The commit of a model of the hub whose config.json was just read, by its place in the hub's cache."""
+    if Path(source).is_dir():
+        return None
+    found = try_to_load_from_cache(source, "config.json", revision=revision)
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _kind(name: str, config: PretrainedConfig) -> Any:

@@ -1,7 +1,12 @@
 """semalign moves knowledge from a large language model into a smaller one by aligning their layer activations."""
 
 import importlib
+import os
 from typing import Any
+
+# The hub's library counts its users where this is not set before it is imported.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # datasets: the same
 
 __version__ = "0.1.0"
 

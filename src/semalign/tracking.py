@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from .errors import UserError
+from .settings import without_unchanged
 
 Name = Literal["tensorboard", "wandb", "trackio"]
 Log = Callable[[Mapping[str, Any]], None]
@@ -30,6 +31,10 @@ class TrackingOptions(BaseModel):
         if isinstance(value, str):
             return {"to": [value]}
         return {"to": value} if isinstance(value, list) else value
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_unchanged(self, plain(self), ("project",))
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> "TrackingOptions":

@@ -41,6 +41,9 @@ def pack(run: Path, repo_id: str, *, private: bool, adapter: bool = False) -> Pa
         huggingface_hub.utils.validate_repo_id(repo_id)
     except HFValidationError as error:
         raise UserError(f"'{repo_id}' is no name for the hub ({_line(error)}); give NAME or OWNER/NAME") from None
+    links = sorted(path for path in folder.rglob("*") if path.is_symlink())
+    if links:  # what it stands for need not be in the folder, nor meant for anybody
+        raise UserError(f"{links[0]}: {links[0].name} is a link; put the file itself in its place")
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     if folder / CARD not in found:
         raise UserError(f"{folder}: has no {CARD}; write it with 'semalign report {run}'")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fenced import ROOT, Block, blocks, words
+from fenced import PAGES, ROOT, Block, blocks, words
 from typer.main import get_command
 
 from semalign.cli import app
@@ -152,6 +152,16 @@ def test_every_reason_has_its_block():
     for program in OTHER_PROGRAMS:
         assert any(line.startswith(program) for line in lines), program
     assert {block.language for block in OTHER} == set(OTHER_LANGUAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_in_sentences_name_verbs_and_options_that_exist(page):
+    verbs = get_command(app).commands
+    for command in re.findall(r"`(semalign [a-z][^`\n]*)`", page.read_text(encoding="utf-8")):
+        _, verb, *rest = command.split()
+        assert verb in verbs, command
+        known = {name for parameter in verbs[verb].params for name in parameter.opts} | {"--help"}
+        assert {word for word in rest if word.startswith("--")} <= known, command
 
 
 def test_a_wrong_command_is_found():

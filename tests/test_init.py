@@ -51,7 +51,14 @@ def test_a_file_of_test_rows_is_the_test_and_shares_no_row_with_training(world, 
     write_rows(test, [sums(i) for i in range(36, 40)])
     write_config(*models, data=rows, test=test)
     (task,) = Run.read(out).data.tasks
+    assert task.name == "sums"
     assert (task.test, task.rows.test) == (str(test), None)
+
+
+def test_a_task_is_not_called_like_a_split(world, rows, tmp_path):
+    rows = rows.rename(tmp_path / "train.jsonl")
+    out = write_config(f"{world}/teacher", f"{world}/student", tmp_path / "a.yaml", data=rows).path
+    assert [task.name for task in Run.read(out).data.tasks] == ["rows"]
 
 
 def test_the_doctor_reads_it(world, rows, tmp_path, say):

@@ -9,6 +9,7 @@ from ..data import Row, answer_coverage, counts, encode, encode_pair
 from ..data.formats import format_of
 from ..data.jsonl import read_jsonl, read_rows
 from ..data.sampling import check_disjoint
+from ..data.spec import SPLITS
 from ..errors import UserError
 from .pair import PairOfModels
 
@@ -56,7 +57,8 @@ def examine_file(path: Path, pair: PairOfModels, test: Path | None = None) -> Fi
     if test is not None and path.is_dir():
         raise UserError(f"--test {test}: a folder's test rows are its test.jsonl; name the file of training rows")
     train = _train_file(path) if path.is_dir() else path
-    name = re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "rows"
+    name = re.sub(r"[^\w.-]+", "-", path.stem).strip("-.")
+    name = "rows" if name in {"", *SPLITS} else name  # "better on train" would say that training rows were scored
     rows = read_rows(train, task=name)
     if len(rows) < FEWEST:
         raise UserError(f"{train}: {len(rows)} rows; give at least {FEWEST}, so that some can be kept for the test")

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: env demo test test-quantized check format pair ablations ablations-real compare compare-real bench fault docs package screenshots clean
+.PHONY: env demo test test-quantized test-deepspeed check format pair ablations ablations-real compare compare-real bench fault docs package screenshots clean
 
 env: $(VENV)/.ready
 
@@ -24,6 +24,13 @@ QUANTIZED := $(VENV)/quantized
 test-quantized: env
 	test -d $(QUANTIZED) || $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target $(QUANTIZED) 'bitsandbytes>=0.49'
 	PYTHONPATH=$(QUANTIZED) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/models/test_quantized.py tests/test_quantized_teacher.py
+
+# With DeepSpeed, which is apart because it is built where it is installed, and one engine needs it.
+DEEPSPEED := $(VENV)/deepspeed
+test-deepspeed: env
+	test -d $(DEEPSPEED) || DS_BUILD_OPS=0 $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target $(DEEPSPEED) \
+		'deepspeed>=0.19' einops hjson msgpack ninja py-cpuinfo
+	PYTHONPATH=$(DEEPSPEED) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/scale/test_deepspeed.py
 
 check: env
 	$(BIN)/ruff check .

@@ -47,6 +47,8 @@ def test_answer_names_student_before_teacher_and_overshoot(record: Any) -> None:
 
 def test_question_names_both_models(record: Any) -> None:
     assert question(record).startswith("Did aligning embedded:student to embedded:teacher help")
+    record["student"]["model"], record["teacher"]["model"] = "/data/models/small-26", "org/big"
+    assert question(record).startswith("Did aligning small-26 to org/big help")
     del record["student"], record["teacher"]
     assert question(record).startswith("Did aligning the student to the teacher help")
 

@@ -1,6 +1,7 @@
 """The question of a run and its answer in plain sentences, decided by the paired interval and by nothing else."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from . import units
@@ -44,12 +45,17 @@ class Answer:
 def question(record: Record) -> str:
     """What the report answers, with the names of the models."""
     record = complete(record)
-    student, teacher = (record[part].get("model", f"the {part}") for part in ("student", "teacher"))
+    student, teacher = (_short(record[part].get("model", f"the {part}")) for part in ("student", "teacher"))
     method, control = main_method(record), main_control(record)
     if method in (None, "sft"):
         return f"What did {label(record, method) if method else 'training'} change in {student}, beside {teacher}?"
     compared = f", compared with {label(record, control)} on the same rows" if control else ""
     return f"Did aligning {student} to {teacher} help{compared}?"
+
+
+def _short(model: str) -> str:
+    """A folder's own name; a hub id as it is."""
+    return Path(model).name if model.startswith((".", "~")) or Path(model).is_absolute() else model
 
 
 def answer(record: Record) -> str:

@@ -40,6 +40,7 @@ from .prepare import (
     check_engine,
     check_models,
     check_surroundings,
+    cut_rows,
     input_keys,
     load_model,
     method_context,
@@ -115,7 +116,7 @@ def run(
     refuse_empty(config, rows)
     tokenizers = compare_tokenizers(rows, teacher, student, tokens)
     uncovered = [*(tokenizers.warnings if tokenizers else []), *trusted_code(config)]
-    for warning in uncovered:
+    for warning in (*uncovered, *cut_rows(config, rows)):
         reporter.warn(warning)
     with RunFolder.hold(path, config.plain()) as folder:
         keep_commits(config, path, student=student.commit, teacher=teacher.commit)

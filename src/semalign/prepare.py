@@ -152,6 +152,16 @@ def refuse_empty(config: Run, rows: Rows) -> None:
             raise UserError(f"no rows in split '{split}' of {names}; add a task that has some")
 
 
+def cut_rows(config: Run, rows: Rows) -> list[str]:
+    """A line on each split whose rows are longer than the configuration keeps of them."""
+    counted = [(split, rows.split(split)) for split in dict.fromkeys(("train", config.evaluation.split))]
+    return [
+        f"{n_cut} of {len(examples)} {split} rows are cut at {config.data.max_length} tokens (data.max_length)"
+        for split, examples in counted
+        if (n_cut := sum(example.truncated for example in examples))
+    ]
+
+
 def input_keys(rows: Rows, student: LanguageModel, teacher: LanguageModel) -> dict[str, str]:
     """Keys of what the run depends on beside its configuration."""
     inputs = {

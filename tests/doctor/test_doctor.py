@@ -17,6 +17,7 @@ from semalign.doctor.terms import examine_terms
 from semalign.doctor.trial import Trial, tried
 from semalign.methods import Plan
 from semalign.pipeline import run
+from semalign.prepare import cut_rows
 
 
 def found(diagnosis, words):
@@ -89,6 +90,7 @@ def test_cut_rows_are_counted(world):
     subject = Subject.load(Run.read(world / "cut.yaml"))
     n_cut = sum(example.truncated for example in subject.rows.split("train"))
     assert n_cut > 0
+    assert cut_rows(subject.config, subject.rows)[0].startswith(f"{n_cut} of {len(subject.rows.split('train'))} train")
     told = [finding for finding in examine(world / "cut.yaml").findings if finding.where == "sums, train"]
     assert [finding.what.partition(" of")[0] for finding in told] == [str(n_cut)]
 

@@ -8,6 +8,14 @@ import pytest
 from semalign import stopping
 
 
+@pytest.fixture(autouse=True)
+def in_the_foreground():
+    """A shell that starts the tests in the background has them ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number=signal.SIGTERM):
     os.kill(os.getpid(), number)
 

@@ -147,12 +147,14 @@ class SemAlign(LoopMethod, name="semalign"):
 
     def _signals(self, context: MethodContext, plan: Plan) -> OnlineTeacher:
         needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
-        teacher, tokens = (context.teacher, self.site, plan.maps), context.tokens
+        teacher, tokens, site = context.teacher, context.tokens, self.site
         if not self.agreement:
-            return OnlineTeacher(*teacher, tokens.teacher if needs_logits else None, self.norm)
+            return OnlineTeacher(teacher, site, plan.maps, tokens.teacher if needs_logits else None, self.norm)
         final = final_map(self.seeded(context.seed).basis, plan.maps, self._fitted_on(context, plan.pairs))
         return AgreeingTeacher(
-            *teacher,
+            teacher,
+            site,
+            plan.maps,
             tokens.teacher,
             self.norm,
             student=context.student,

@@ -48,7 +48,7 @@ def with_gradients(module: PreTrainedModel) -> PreTrainedModel:
     """
     for part in module.modules():
         if hasattr(part, "support_avx512bf16_for_cpu"):
-            part.support_avx512bf16_for_cpu = False  # pyright: ignore[reportAttributeAccessIssue]
+            part.__dict__["support_avx512bf16_for_cpu"] = False
     return module
 
 

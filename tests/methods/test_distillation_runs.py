@@ -34,8 +34,8 @@ class Stopping(Reporter):
     """Stands for somebody who stops the run after the third step of its training."""
 
     @contextmanager
-    def stage(self, name):
-        with super().stage(name) as advance:
+    def stage(self, name, n_unit=None):
+        with super().stage(name, n_unit) as advance:
 
             def count(done, total):
                 advance(done, total)

@@ -153,6 +153,15 @@ def test_a_pair_with_one_tokenizer_is_followed_everywhere_and_bit_for_bit_as_bef
         assert torch.equal(signals.logits(slice(0, 3)), heard[0].logits(slice(0, 3)))
 
 
+@torch.no_grad()
+def real_logits(teacher, student, batch):
+    """Of the student and of the teacher where it is followed, each over its own real tokens."""
+    ours = student.module(batch.input_ids, attention_mask=batch.attention_mask).logits[batch.followed]
+    own = batch.of_teacher
+    theirs = teacher.module(own.input_ids, attention_mask=own.attention_mask).logits
+    return ours[:, : len(student.tokenizer)], batch.at_student(theirs)[batch.followed][:, : len(teacher.tokenizer)]
+
+
 def test_uld_reads_all_real_tokens_of_each_side():
     teacher, student = pair_of(PAIRS["llama to gpt2: GQA to MHA"], SCHEMES)
     context, rows = context_of(teacher, student)
@@ -160,12 +169,7 @@ def test_uld_reads_all_real_tokens_of_each_side():
     batch = next(batches(rows, 6, 0))
     step = method.step(context, method.plan(context))
     loss, _, _ = step(batch, step.units(batch))
-    with torch.no_grad():
-        ours = student.module(batch.input_ids, attention_mask=batch.attention_mask).logits[batch.followed]
-        own = batch.of_teacher
-        theirs = teacher.module(own.input_ids, attention_mask=own.attention_mask).logits
-    theirs = batch.at_student(theirs)[batch.followed]
-    real = (ours[:, : len(student.tokenizer)], theirs[:, : len(teacher.tokenizer)])
+    real = real_logits(teacher, student, batch)
     sides = [z.softmax(-1).sort(-1, descending=True).values for z in real]
     wide = max(side.shape[1] for side in sides)
     p, q = (torch.nn.functional.pad(side, (0, wide - side.shape[1])) for side in sides)
@@ -179,17 +183,14 @@ def test_first_tokens_move_the_teachers_probability_to_the_students_tokens():
     method = LogitKD(outputs=(ForwardKL(vocabulary="first_token"),))
     step = method.step(context, method.plan(context))
     loss, _, _ = step(batch, step.units(batch))
-    with torch.no_grad():
-        ours = student.module(batch.input_ids, attention_mask=batch.attention_mask).logits[batch.followed]
-        own = batch.of_teacher
-        theirs = teacher.module(own.input_ids, attention_mask=own.attention_mask).logits
-    p = batch.at_student(theirs)[batch.followed][:, : len(teacher.tokenizer)].double().softmax(-1)
+    ours, theirs = real_logits(teacher, student, batch)
+    p = theirs.double().softmax(-1)
     moved = torch.zeros(len(p), len(student.tokenizer), dtype=torch.float64)
     for token, first in enumerate(first_tokens(teacher, student, context.tokens).tolist()):
         if first >= 0:
             moved[:, first] += p[:, token]
     moved /= moved.sum(-1, keepdim=True)
-    q = ours[:, : len(student.tokenizer)].double().log_softmax(-1)
+    q = ours.double().log_softmax(-1)
     expected = torch.xlogy(moved, moved).sum(-1) - (moved * q).sum(-1)
     assert loss.item() == pytest.approx(float(expected.mean()), rel=1e-4)
 

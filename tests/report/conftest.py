@@ -3,11 +3,13 @@
 import copy
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answered import write_answers
+from chrome import Chrome
 
 RECORD = Path(__file__).with_name("record.json")
 SCORES = {  # task: student, SFT, SemAlign, teacher, adapted teacher
@@ -239,6 +241,12 @@ def _cka(progress: float) -> list[list[float]]:
         [round(min(0.2 + (0.4 + progress) * math.exp(-((j - 3 * i - 1) ** 2) / 9), 1.0), 4) for j in range(12)]
         for i in range(4)
     ]
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with Chrome(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture

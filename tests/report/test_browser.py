@@ -21,12 +21,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with Chrome(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(chrome: Chrome, written: Path) -> Iterator[Chrome]:
     """The report, just opened; afterwards nothing was complained of."""

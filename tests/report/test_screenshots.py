@@ -4,7 +4,6 @@ SEMALIGN_RUN names a finished run to show; without it the record of these tests 
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.image
@@ -22,12 +21,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine, so the page is not rendered"),
 ]
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with Chrome(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest.fixture

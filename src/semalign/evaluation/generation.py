@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad as pad_to_right
-from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from semalign.evaluation.padding import padded
 from semalign.evaluation.prefix import can_share
 from semalign.evaluation.texts import Continuation, Opening, Prompt
 from semalign.models import GREEDY, Drawn
@@ -31,11 +31,7 @@ def generate(
 
     Greedy, unless `drawn` holds a stream of random numbers for each row. Rows that have ended leave the batch.
     """
-    tokens = [torch.tensor(prompt.tokens) for prompt in prompts]
-    ids = pad_sequence(tokens, batch_first=True, padding_value=pad, padding_side="left").to(module.device)
-    ones = pad_sequence([torch.ones_like(row) for row in tokens], batch_first=True, padding_side="left").to(
-        module.device
-    )
+    ids, ones = padded([prompt.tokens for prompt in prompts], pad, module.device, side="left")
     n_prompt, rows = ids.shape[1], list(range(len(prompts)))
     written: list[list[int]] = [[] for _ in rows]
     options: dict[str, Any] = {}

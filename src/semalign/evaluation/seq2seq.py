@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from semalign.evaluation.generation import Ended, StopTexts, before_stops, until_end
 from semalign.evaluation.likelihood import LOGITS, Answered, answered
+from semalign.evaluation.padding import padded
 from semalign.evaluation.sharing import Tokens, by_length
 from semalign.evaluation.texts import Opening
 from semalign.models import GREEDY, Drawn
@@ -105,11 +105,3 @@ def generate_seq2seq(
         )
     answers = [until_end(row, ends) for row in written[:, len(begin) :].tolist()]
     return [before_stops(text, stops) for text in opening(answers)]
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows of ids padded at the right, and the mask of what is real."""
-    tokens = [torch.tensor(list(row)) for row in rows]
-    ids = pad_sequence(tokens, batch_first=True, padding_value=pad)
-    mask = pad_sequence([torch.ones_like(row) for row in tokens], batch_first=True)
-    return ids.to(device), mask.to(device)

@@ -57,6 +57,7 @@ class RunFolder:
 
             ranks.once(hold)
             yield cls(path)
+            ranks.wait()  # no process goes on before the first has written the last file
 
     @classmethod
     def open(cls, path: Path, config: dict[str, Any]) -> "RunFolder":

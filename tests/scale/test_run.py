@@ -1,14 +1,22 @@
 """Whole runs by several processes: the same plans, curves and scores as by one, in a folder that one of them writes."""
 
 import json
+import time
 
 import pytest
+import torch
 from processes import in_processes
 from tiny_run import config_of
 
+from semalign import ranks
+from semalign.artifacts import write_json
 from semalign.errors import UserError
 from semalign.pipeline import run
 from semalign.progress import Reporter
+from semalign.run_folder import RunFolder
+from semalign.training import start_engine
+
+CPU = torch.device("cpu")
 
 TRAINING = {"epochs": 2, "batch_size": 9, "learning_rate": 0.01, "lora": {"rank": 2, "dropout": 0.0}}
 QUIET = Reporter(quiet=True)
@@ -104,6 +112,20 @@ def test_what_cannot_be_divided_is_refused(method, said, world, tmp_path):
     first, second = in_processes(2, start, config, tmp_path / "run")
     assert said in first == second
     assert not (tmp_path / "run").exists()
+
+
+def ended_late(folder):
+    """Whether the last file of a run is there for a process whose part is done before it is written."""
+    start_engine(CPU)
+    with RunFolder.hold(folder, {"name": "late"}) as held:
+        if ranks.is_first():
+            time.sleep(1)
+            write_json(held / "last.json", {})
+    return (folder / "last.json").exists()
+
+
+def test_no_process_goes_on_before_the_folder_is_whole(tmp_path):
+    assert in_processes(2, ended_late, tmp_path / "run") == [True, True]
 
 
 def test_an_engine_for_several_processes_refuses_to_run_alone(configs, tmp_path):

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent / "evaluation" / "benchmarks"))
+from made_files import write_code
+
 from semalign import pipeline
 from semalign.artifacts import read_json, write_json
+from semalign.compare import compare
 from semalign.config import Run
 from semalign.contamination import load_tasks
 from semalign.errors import UserError
 from semalign.evaluation import paired_difference
 from semalign.evaluation.benchmarks import BenchmarkScore
+from semalign.evaluation.sandbox import Sandbox
 from semalign.models import load
 from semalign.prepare import check_models
 from semalign.progress import Reporter
@@ -137,6 +142,30 @@ def test_benchmarks_asked_in_another_way_are_not_borrowed(done, tmp_path):
     assert read_json(other / "record.json")["benchmarks"]["tasks"]["mmlu"]["rows"] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(Sandbox.available() is not None, reason="no sandbox for generated code")
+def test_pass_at_k_stands_beside_pass_at_1_in_record_page_and_comparison_and_not_in_the_mean(tmp_path):
+    data = write_code(tmp_path / "data")
+    asked = {"tasks": ["mbpp"], "protocol": "paper", "samples": 3, "temperature": 0.8, "k": [1, 3], "limit": 2}
+    done = run(config_of(benchmarks={**asked, "data": str(data)}), tmp_path / "run")
+    found = read_json(done / "record.json")["benchmarks"]
+    assert [(name, about["metric"]) for name, about in found["tasks"].items()] == [
+        ("mbpp", "pass@1"),
+        ("mbpp pass@3", "pass@3"),
+    ]
+    assert all(list(about["scores"]) == MODELS for about in found["tasks"].values())
+    assert found["mean_score"].keys() == set(MODELS)
+    pairs = {(each["a"], each["b"], each["task"]) for each in found["differences"]}
+    assert {task for *_, task in pairs} == {"mbpp", "mbpp pass@3", "mean"}
+    assert len(pairs) == len(found["differences"]) == 3 * 3
+    page = (done / "report.md").read_text("utf-8")
+    assert "mbpp pass@3" in page
+    assert "2 of 500 rows, a fixed random sample (seed 0), 3 answers to each prompt at temperature 0.8." in page
+    told = compare([done])["benchmarks"]
+    assert list(told) == ["mbpp", "mbpp pass@3"]
+    assert told["mbpp pass@3"]["semalign"]["change"] is not None
+
+
 # refused before anything is trained or written
 
 
@@ -180,6 +209,14 @@ def test_a_context_without_room_for_an_answer_is_refused_before_the_first_row():
         ({"limit": 0}, "evaluation.benchmarks: limit 0: expected a whole number from 1"),
         ({"protocl": "paper"}, "'evaluation.benchmarks' takes no 'protocl'. Did you mean 'protocol'?"),
         ({"protocol": "paper", "num_fewshot": 3}, "evaluation.benchmarks: num_fewshot: the paper's protocol shows"),
+        (
+            {"temperature": 0.8},
+            "evaluation.benchmarks: temperature: lm-eval's tasks take one greedy answer",
+        ),
+        (
+            {"protocol": "paper", "samples": 3, "k": [10]},
+            "evaluation.benchmarks: k 10: expected whole numbers from 1 to samples 3",
+        ),
         ({"samples": 3}, "evaluation.benchmarks: samples: lm-eval's tasks take one greedy answer; use protocol paper"),
     ],
 )

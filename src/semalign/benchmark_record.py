@@ -18,30 +18,39 @@ def benchmark_record(
     if options is None:
         return None
     scores = {name: _scores(folder, name, options.tasks) for name in models}
-    outcomes = {name: {task: score.outcomes for task, score in found.items()} for name, found in scores.items()}
+    columns = next(iter(scores.values()))
+    outcomes = {name: {task: found[task].outcomes for task in options.tasks} for name, found in scores.items()}
+    beside = [column for column in columns if column not in options.tasks]
+    further = {name: {column: found[column].outcomes for column in beside} for name, found in scores.items()}
     return {
         "protocol": options.protocol,
         "template": options.template,
         "limit": options.limit,
         "seed": options.seed,
-        "tasks": {task: _task({name: scores[name][task] for name in models}) for task in options.tasks},
+        "tasks": {column: _task({name: scores[name][column] for name in models}) for column in columns},
         "mean_score": {name: mean_score(outcomes[name], seed=config.seed)._asdict() for name in models},
-        "differences": differences(outcomes, trained, config.method.name, config.seed),
+        "differences": [
+            *differences(outcomes, trained, config.method.name, config.seed),
+            *(differences(further, trained, config.method.name, config.seed, mean=False) if beside else ()),
+        ],
     }
 
 
 def _scores(folder: RunFolder, name: str, tasks: Sequence[str]) -> dict[str, BenchmarkScore]:
-    found = {task: BenchmarkScore.load(folder / "benchmarks" / name, task) for task in tasks}
-    return {task: score for task, score in found.items() if score is not None}
+    """By benchmark, and by benchmark and k where pass@k is told: no mean over benchmarks counts answers twice."""
+    found = [BenchmarkScore.load(folder / "benchmarks" / name, task) for task in tasks]
+    return {column: score for each in found if each is not None for column, score in each.columns.items()}
 
 
 def _task(scores: Mapping[str, BenchmarkScore]) -> dict[str, Any]:
     first = next(iter(scores.values()))
     shown = ("score", "low", "high", "standard_error")
     return {
+        "benchmark": first.task,
         "metric": first.metric,
         "few_shot": first.few_shot,
         "rows": first.rows,
         "sampling": first.settings["sampling"],
+        "draws": first.settings.get("draws"),
         "scores": {name: {number: getattr(score, number) for number in shown} for name, score in scores.items()},
     }

@@ -238,7 +238,12 @@ def evaluate(  # noqa: PLR0917  (typer reads options from parameters)
     limit: Annotated[int | None, typer.Option(help="At most so many rows each, a fixed random sample.")] = None,
     num_fewshot: Annotated[int | None, typer.Option(help="Examples in a prompt; each task's own if not given.")] = None,
     template: Annotated[str, typer.Option(help="plain or chat.")] = "plain",
-    samples: Annotated[int | None, typer.Option(help="Answers a HumanEval prompt (paper); 20 if not given.")] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(help="Answers to each HumanEval and MBPP prompt (paper); if not given 20 and one greedy one."),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of --samples; 0.1 if not given.")] = None,
+    k: Annotated[str | None, typer.Option(help="Where pass@k is told, by commas; 1,5,10,20,100 if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of --limit and of sampled answers.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Rows at a time.")] = 16,
     plain: Plain = False,
@@ -255,6 +260,8 @@ def evaluate(  # noqa: PLR0917  (typer reads options from parameters)
         num_fewshot=num_fewshot,
         template=template,
         samples=samples,
+        temperature=temperature,
+        k=None if k is None else _numbers("--k", k),
         seed=seed,
         batch_size=batch_size,
     )
@@ -383,6 +390,13 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def _numbers(option: str, given: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in given.split(","))
+    except ValueError:
+        raise UserError(f"{option} {given}: expected whole numbers with commas between them") from None
 
 
 def _tell(outcome: Any) -> None:

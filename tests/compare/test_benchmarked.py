@@ -78,7 +78,9 @@ def test_other_rows_are_refused(tmp_path):
     assert "benchmark gsm8k was asked on other rows" in refused(write(tmp_path / "a"), other)
 
 
-@pytest.mark.parametrize(("part", "value"), [("protocol", "lm-eval"), ("template", "chat"), ("num_fewshot", 5)])
+@pytest.mark.parametrize(
+    ("part", "value"), [("protocol", "lm-eval"), ("template", "chat"), ("num_fewshot", 5), ("temperature", 0.8)]
+)
 def test_another_way_of_asking_is_refused(part, value, tmp_path):
     other = write(tmp_path / "b", seed=1, asked={**ASKED, part: value})
     assert f"evaluation.benchmarks.{part} is " in refused(write(tmp_path / "a"), other)

@@ -85,6 +85,24 @@ def test_one_benchmark_has_no_mean(asked: Any) -> None:
         assert [column.title for column in table.columns][1:] == ["mmlu"]
 
 
+def test_pass_at_k_is_a_column_that_no_mean_counts(asked: Any) -> None:
+    tasks = asked["benchmarks"]["tasks"]
+    del tasks["gsm8k"]
+    draws = {"count": 20, "temperature": 0.8, "seed": 0}
+    tasks["mmlu"] |= {"benchmark": "mmlu", "draws": draws}
+    tasks["mmlu pass@10"] = {**tasks["mmlu"], "metric": "pass@10"}
+    asked["benchmarks"]["differences"] += [
+        {**item, "task": "mmlu pass@10"} for item in asked["benchmarks"]["differences"] if item["task"] == "mmlu"
+    ]
+    for table in (scores(complete(asked)), differences(complete(asked))):
+        assert table is not None
+        assert [column.title for column in table.columns][1:] == ["mmlu", "mmlu pass@10"]
+    told = scores(complete(asked))
+    assert told is not None
+    (note,) = told.notes[1:]
+    assert note.endswith("(seed 0), 20 answers to each prompt at temperature 0.8.")
+
+
 def test_page_card_and_summary_hold_them(asked: Any, tmp_path: Any) -> None:
     (tmp_path / "record.json").write_text(json.dumps(asked), encoding="utf-8")
     write_report(tmp_path)

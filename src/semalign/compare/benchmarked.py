@@ -9,7 +9,7 @@ from .measured import Measured
 from .resampled import Resampled
 
 BEFORE = "student"
-ASKED = ("protocol", "template", "num_fewshot", "samples", "seed")
+ASKED = ("protocol", "template", "num_fewshot", "samples", "temperature", "seed")
 APART = "compare them apart"
 
 
@@ -60,8 +60,8 @@ def _check_alike(first: Measured, run: Measured) -> None:
             raise UserError(f"{run.folder}: benchmark {task} was asked on other rows than in {first.folder}; {APART}")
         here, there = (each.whole["evaluation"]["benchmarks"] for each in (run, first))
         for part in ASKED:
-            if here[part] != there[part]:
+            if here.get(part) != there.get(part):  # an older run's configuration names fewer
                 raise UserError(
-                    f"{run.folder}: evaluation.benchmarks.{part} is {here[part]} here and {there[part]} in "
+                    f"{run.folder}: evaluation.benchmarks.{part} is {here.get(part)} here and {there.get(part)} in "
                     f"{first.folder}; {APART}"
                 )

@@ -98,8 +98,9 @@ def _scores(folder: Path) -> dict[str, TaskScore]:
 
 
 def _benchmarks(folder: Path, asked: Mapping[str, Any] | None) -> dict[str, TaskScore]:
-    found = {task: BenchmarkScore.load(folder, task) for task in asked["tasks"]} if asked else {}
-    return {task: _outcomes(score) for task, score in found.items() if score is not None}
+    found = [BenchmarkScore.load(folder, task) for task in asked["tasks"]] if asked else []
+    columns = [score.columns.items() for score in found if score is not None]
+    return {name: _outcomes(score) for column in columns for name, score in column}
 
 
 def _outcomes(score: BenchmarkScore) -> TaskScore:

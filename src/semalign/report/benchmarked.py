@@ -17,7 +17,7 @@ def scores(record: Record) -> Table | None:
     columns = (
         Column("Model", numeric=False),
         *(Column(task, f"{about['metric'].replace('_', ' ')}, %") for task, about in tasks.items()),
-        *((Column("Mean", "%"),) if len(tasks) > 1 else ()),
+        *((Column("Mean", "%"),) if _n_benchmark(tasks) > 1 else ()),
     )
     rows = tuple(_row(found, model) for model in models(record))
     return Table("benchmarks", "Benchmarks before and after", columns, rows, (_asked(found), *_rows_asked(tasks)))
@@ -28,7 +28,7 @@ def differences(record: Record) -> Table | None:
     found = record["benchmarks"]
     if not found:
         return None
-    tasks = [*found["tasks"], *((MEAN,) if len(found["tasks"]) > 1 else ())]
+    tasks = [*found["tasks"], *((MEAN,) if _n_benchmark(found["tasks"]) > 1 else ())]
     by_pair: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for item in found["differences"]:
         by_pair.setdefault((item["a"], item["b"]), {})[item["task"]] = item
@@ -48,7 +48,7 @@ def differences(record: Record) -> Table | None:
 def _row(found: Mapping[str, Any], model: Mapping[str, Any]) -> Row:
     key, name, role = model["key"], str(model["label"]), str(model["role"])
     cells = [_cell(about["scores"].get(key) or {}) for about in found["tasks"].values()]
-    if len(cells) > 1:
+    if _n_benchmark(found["tasks"]) > 1:
         mean = found["mean_score"].get(key) or {}
         cells.append(_cell({**mean, "score": mean.get("value")}))
     return Row((Cell(name, "" if role in name else role), *cells), role)
@@ -69,8 +69,27 @@ def _asked(found: Mapping[str, Any]) -> str:
     return f"Asked by {protocol}, {found['template']} template. ± is the standard error, intervals are at {LEVEL} %."
 
 
+def _n_benchmark(tasks: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many benchmarks there are: pass@k of one is not one more."""
+    return sum(map(_is_benchmark, tasks, tasks.values()))
+
+
+def _is_benchmark(task: str, about: Mapping[str, Any]) -> bool:
+    return about.get("benchmark", task) == task
+
+
 def _rows_asked(tasks: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(f"{task}: {_examples(about['few_shot'])}, {about['sampling']}." for task, about in tasks.items())
+    return tuple(
+        f"{task}: {_examples(about['few_shot'])}, {about['sampling']}{_drawn(about.get('draws'))}."
+        for task, about in tasks.items()
+        if _is_benchmark(task, about)
+    )
+
+
+def _drawn(draws: Mapping[str, Any] | None) -> str:
+    if not draws or (draws["count"] == 1 and not draws["temperature"]):
+        return ""
+    return f", {draws['count']} answers to each prompt at temperature {draws['temperature']:g}"
 
 
 def _examples(n: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lm_eval
 
-from semalign.data.benchmarks import gsm8k
+from semalign.data.benchmarks import gsm8k, humaneval, mbpp
 
 WORDS = ("the", "red", "house", "near", "old", "river", "where", "seven", "boats", "carried", "green", "apples")
 
@@ -21,6 +21,34 @@ def write_files(folder: Path) -> Path:
     for subject in (path.stem.removeprefix("mmlu_") for path in subjects):
         for split, size in (("test", 4), ("dev", 5)):
             _write_choices(folder / "mmlu" / split / f"{subject}_{split}.csv", size, draw)
+    return folder
+
+
+def write_code(folder: Path) -> Path:
+    """MBPP and HumanEval of functions that return their number."""
+    programs = [
+        {
+            "task_id": i,
+            "text": f"Write a function to return {i}.",
+            "code": f"def number_{i}():\n    return {i}",
+            "test_setup_code": "",
+            "test_list": [f"assert number_{i}() == {i}"],
+        }
+        for i in range(1, mbpp.SIZE + 1)
+    ]
+    completions = [
+        {
+            "task_id": f"HumanEval/{i}",
+            "prompt": f'def number_{i}():\n    """Return {i}."""\n',
+            "canonical_solution": f"    return {i}\n",
+            "test": f"def check(candidate):\n    assert candidate() == {i}\n",
+            "entry_point": f"number_{i}",
+        }
+        for i in range(humaneval.SIZE)
+    ]
+    for name, records in (("mbpp/mbpp.jsonl", programs), ("humaneval/HumanEval.jsonl", completions)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
     return folder
 
 

@@ -21,6 +21,8 @@ class BenchmarksConfig(Part):
     num_fewshot: int | None = None
     template: str = "plain"
     samples: int | None = None
+    temperature: float | None = None
+    k: tuple[int, ...] | None = None
     seed: int = 0
     """Of `limit` and of sampled answers; not the run's, so that all seeds answer the same rows."""
     batch_size: int = 16

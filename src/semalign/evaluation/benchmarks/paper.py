@@ -1,7 +1,8 @@
 """The paper's protocol: the rows and prompts of training, no examples, several answers to each HumanEval prompt.
 
 MMLU and GSM8K zero-shot in Open-Instruct's wording, HumanEval as pass@k from samples at temperature 0.1, MBPP's test
-ids 11-510 with no test in the prompt. Source: Gu et al. 2025, arXiv:2510.24208; Wang et al. 2023, arXiv:2306.04751.
+ids 11-510 with no test in the prompt, greedy or, where samples are asked for, as pass@k too.
+Source: Gu et al. 2025, arXiv:2510.24208; Wang et al. 2023, arXiv:2306.04751.
 """
 
 from collections.abc import Mapping
@@ -15,15 +16,11 @@ from lm_eval.api.model import LM
 from semalign.data import Task, TaskSpec, load_task
 from semalign.data.sampling import sample
 from semalign.evaluation.benchmarks.options import Options
-from semalign.evaluation.benchmarks.score import BenchmarkScore, sampling_text, scored
+from semalign.evaluation.benchmarks.score import BenchmarkScore, PassAt, sampling_text, scored, uncertain
 from semalign.evaluation.memory import Memory
-from semalign.evaluation.sampling import Draws, pass_at_k
+from semalign.evaluation.sampling import pass_at_k
 from semalign.evaluation.score_tasks import Progress, evaluate
 from semalign.models import LanguageModel
-
-TEMPERATURE = 0.1
-KS = (1, 5, 10, 20, 100)
-"""Where pass@k is told, as far as there are as many samples."""
 
 
 @cache
@@ -45,7 +42,7 @@ def score_paper(
     model: LanguageModel | LM, task: Task, n_all: int, options: Options, *, memory: Memory, progress: Progress | None
 ) -> dict[str, Any]:
     """What a BenchmarkScore says of the task, all but who was asked and how long it took."""
-    draws = Draws(options.n_sample, TEMPERATURE, options.seed) if task.name == "humaneval" else Draws()
+    draws = options.draws(task.name)
     result = evaluate(
         model,
         [task],
@@ -69,7 +66,8 @@ def score_paper(
         "outcomes": result.outcomes,
         "few_shot": 0,
         "ids": result.ids,
-        "also": {"bits_per_byte": result.bits_per_byte, **_pass_at(draws.count, result.samples)},
+        "also": {"bits_per_byte": result.bits_per_byte},
+        "pass_at": {str(k): _pass_at(k, result.samples, task.name) for k in options.ks(task.name)},
         "settings": settings,
         "samples": result.samples,
     }
@@ -80,8 +78,7 @@ def summarise_paper(found: Mapping[str, Any], seconds: float, settings: Mapping[
     return scored(**{**found, "settings": {**settings, **found["settings"]}}, seconds=seconds)
 
 
-def _pass_at(n: int, samples: list[dict[str, Any]]) -> dict[str, float]:
-    """pass@k for every k that there are samples for, where there are several."""
-    ks = [k for k in KS if 1 < k <= n]
-    passed = [round(sum(sample["outcomes"])) for sample in samples] if ks else []
-    return {f"pass@{k}": sum(pass_at_k(n, count, k) for count in passed) / len(passed) for k in ks}
+def _pass_at(k: int, samples: list[dict[str, Any]], task: str) -> PassAt:
+    """Each row's unbiased pass@k from all its samples, and their mean with its uncertainty."""
+    passed = [sample["outcomes"] for sample in samples]
+    return uncertain([pass_at_k(len(row), round(sum(row)), k) for row in passed], task)

@@ -14,7 +14,7 @@ from semalign import ranks
 from semalign.errors import UserError
 from semalign.evaluation.benchmarks.code_eval import judged_in
 from semalign.evaluation.benchmarks.folder import data_keys, model_key, open_folder
-from semalign.evaluation.benchmarks.options import Options
+from semalign.evaluation.benchmarks.options import CODE, Options
 from semalign.evaluation.benchmarks.paper import load_paper, score_paper, summarise_paper
 from semalign.evaluation.benchmarks.score import BenchmarkScore
 from semalign.evaluation.benchmarks.upstream import Upstream, load_upstream, score_upstream, summarise_upstream
@@ -26,7 +26,6 @@ from semalign.lock import locked
 from semalign.models import LanguageModel, evaluating, load
 from semalign.progress import Reporter
 
-CODE = ("humaneval", "mbpp")
 EVERY = 10.0  # seconds between lines of progress in a log
 
 Advance = Callable[[int, int], None]

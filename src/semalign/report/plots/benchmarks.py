@@ -9,7 +9,7 @@ TEACHER = "teacher"
 
 
 def benchmarks(record: Record) -> Picture | None:
-    """One panel a benchmark; a dot and its interval for each model, a line at the teacher."""
+    """One panel a benchmark and pass@k; a dot and its interval for each model, a line at the teacher."""
     found = record["benchmarks"]
     if not found:
         return None

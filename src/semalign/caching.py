@@ -36,7 +36,7 @@ def cached(
     """
     if config.cache is None or not method.cacheable:
         if config.cache is not None and method.uses_teacher:
-            reporter.say(f"{name}: trains with the teacher in memory; what '{method.name}' asks of it is not cached")
+            reporter.say(not_cached(name, method))
         yield None
         return
     assert isinstance(method, LoopMethod), "only a method that is a loss follows a teacher"
@@ -52,6 +52,11 @@ def cached(
         yield cache
     if shared is None:
         remove_folder(own)
+
+
+def not_cached(name: str, method: Method) -> str:
+    """What is said of a method that follows its teacher otherwise than from disk."""
+    return f"{name}: trains with the teacher in memory; what '{method.name}' asks of it is not cached"
 
 
 def _without(teacher: LanguageModel, again: Callable[[], LanguageModel]) -> AbstractContextManager[None]:

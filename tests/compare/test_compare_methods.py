@@ -63,6 +63,25 @@ def counts(compared):
 # running
 
 
+def test_runs_share_a_cache_of_the_teacher_and_who_cannot_use_it_is_told(world, tmp_path, capfd):
+    methods = {name: METHODS[name] for name in ("sft", "semalign")} | {"own": {"name": "gkd", "max_new_tokens": 4}}
+    pair = {**PAIR, "teacher": {"model": "./teacher"}}
+    training = {**yaml.safe_load(config_of(world).read_text("utf-8"))["training"], "epochs": 1}
+    shared = {"states": "float32", "folder": str(tmp_path / "kept")}
+    config = write(world, pairs={"pair": pair}, methods=methods, training=training, seeds=2, cache=shared)
+    found = compare_methods(config, tmp_path / "out", reporter=Reporter(plain=True))
+    assert counts(found) == (6, 0, 0)
+    assert "own: trains with the teacher in memory; what 'gkd' asks of it is not cached" in capfd.readouterr().err
+    stages = {name: read_json(tmp_path / "out" / "pair" / name / "seed-0" / "stages.json") for name in methods}
+    assert {name for name, own in stages.items() if any(stage.startswith("cache ") for stage in own)} == {"semalign"}
+    told = [
+        read_json(tmp_path / "out" / "pair" / "semalign" / f"seed-{seed}" / "train" / "semalign" / "cache.json")
+        for seed in (0, 1)
+    ]
+    assert [facts["folder"].startswith(shared["folder"]) for facts in told] == [True, True]
+    assert list((tmp_path / "kept").rglob("*.safetensors"))
+
+
 def test_every_method_and_seed_is_one_run(done):
     out = done.outcome.folder
     runs = {str(path.parent.relative_to(out)) for path in out.rglob("record.json")}

@@ -108,6 +108,38 @@ def test_a_mistake_is_one_line_with_its_place(changes, complaint, read):
     assert complaint in refused(read, **changes)
 
 
+MIXED = {"semalign": "semalign", "fine": "sft", "kd": {"name": "logit_kd", "outputs": [{"name": "kl", "top_k": 8}]}}
+
+
+def test_a_cache_goes_to_every_method_with_the_options_that_it_can_use(read):
+    comparison = read(methods={**MIXED, "own": "gkd"}, cache={"states": "int8", "top_k": 16, "folder": "kept"})
+    (runs,) = comparison.runs("c.yaml").values()
+    assert {name: run.cache and (run.cache.states, run.cache.top_k) for name, run in runs.items()} == {
+        "semalign": ("int8", None),
+        "fine": None,
+        "kd": ("int8", 16),
+        "own": None,
+    }
+    assert runs["kd"].cache_folder == runs["semalign"].cache_folder
+    assert list(comparison.uncached) == ["own"]
+    assert comparison.plain()["cache"]["top_k"] == 16
+    assert read().uncached == {}
+    assert "cache" not in read().plain()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"methods": {"a": "sft", "b": "gkd"}, "cache": {}}, "cache: none of the methods (a, b) can follow a teacher"),
+        ({"methods": {"a": "sft", "b": "semalign"}, "cache": {"top_k": 4}}, "cache: 'top_k' has no effect"),
+        ({"methods": MIXED, "cache": {"top_k": 4}}, "but loss 'kl' looks at 8"),
+        ({"cache": {"state": "int8"}}, "'cache' takes no 'state'. Did you mean 'states'?"),
+    ],
+)
+def test_a_cache_that_no_method_could_use_is_refused(changes, complaint, read):
+    assert complaint in refused(read, **changes)
+
+
 def test_a_file_that_is_none_is_one_line(tmp_path):
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(UserError, match=r"list\.yaml: expected a mapping with pairs, data and methods"):

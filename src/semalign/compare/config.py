@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ..config import NAME, ModelConfig, Run, TeacherConfig
 from ..errors import UserError, unknown
 from ..methods import Method
+from ..methods.cache_options import CacheOptions, cache_of, refuse_cache
 from ..settings import Part, read_values, validated
 from ..strategy import build
 
@@ -77,6 +78,8 @@ class Comparison(Part):
     recommended: str = ""
     """The method that the others are measured against: `semalign` where there is one, else the first."""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0,)
+    cache: CacheOptions | None = None
+    """As in a run, for the methods that can follow a teacher from disk."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     root: Path = Path(".")
 
@@ -100,6 +103,19 @@ class Comparison(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_cache(self) -> "Comparison":
+        if self.cache is not None:
+            refuse_cache(self.cache, self.methods)
+        return self
+
+    @property
+    def uncached(self) -> dict[str, Method]:
+        """The methods whose teacher stays in memory although there is a cache."""
+        if self.cache is None:
+            return {}
+        return {name: method for name, method in self.methods.items() if method.uses_teacher and not method.cacheable}
+
     def runs(self, where: str) -> dict[str, dict[str, Run]]:
         """The run of every method by pair, with the first seed; a mistake in what they share starts with `where`."""
         return {name: self._runs(pair, f"{where}: pair '{name}'") for name, pair in self.pairs.items()}
@@ -112,7 +128,10 @@ class Comparison(Part):
         }
         if not shared["data"]:
             raise UserError(f"{where}: no 'data', neither of its own nor shared")
-        return {name: Run.make({**shared, "method": method}, where) for name, method in self.methods.items()}
+        return {
+            name: Run.make({**shared, "method": method, "cache": cache_of(self.cache, method)}, where)
+            for name, method in self.methods.items()
+        }
 
     def plain(self) -> dict[str, Any]:
         """The comparison as plain values."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts import read_json, write_json
+from ..caching import not_cached
 from ..config import Run
 from ..errors import UserError
 from ..progress import Reporter
@@ -50,7 +51,10 @@ def compare_methods(
     todo = [job for pair, named in runs.items() for job in _jobs(pair, named, comparison.seeds, folder)]
     unfinished(todo)  # refuses a folder of another configuration before anything is written
     write_json(folder / COMPARISON, comparison.plain())
-    outcome = run_jobs(todo, folder, n_job=n_job, reporter=reporter or Reporter(plain=True))
+    reporter = reporter or Reporter(plain=True)
+    for name, method in comparison.uncached.items():
+        reporter.say(not_cached(name, method))
+    outcome = run_jobs(todo, folder, n_job=n_job, reporter=reporter)
     return Compared(outcome, _write(comparison, runs, folder, title or comparison.name))
 
 

@@ -39,10 +39,17 @@ def refuse_cache(options: CacheOptions, methods: Mapping[str, "Method"]) -> None
         )
     if options.top_k is None:
         return
-    following = [loss for method in cached.values() for loss in getattr(method, "outputs", ()) if _follows(loss)]
+    following = [loss for method in cached.values() for loss in _following(method)]
     if not following:
         raise UserError("cache: 'top_k' has no effect: no method looks at the teacher's output; leave it out")
     refuse_top_k_of_cache(options, following)
+
+
+def cache_of(options: CacheOptions | None, method: "Method") -> CacheOptions | None:
+    """What of the options has an effect on one method; None where it follows no teacher from disk."""
+    if options is None or not method.cacheable:
+        return None
+    return options if _following(method) else options.model_copy(update={"top_k": None})
 
 
 def refuse_top_k_of_cache(options: CacheOptions, outputs: Sequence[Loss]) -> None:
@@ -57,6 +64,10 @@ def refuse_top_k_of_cache(options: CacheOptions, outputs: Sequence[Loss]) -> Non
                 f"cache: 'top_k' keeps the teacher's {options.top_k} likeliest tokens, but loss '{loss.name}' looks "
                 f"{looks}; leave 'cache.top_k' out, or give the loss a 'top_k' of at most {options.top_k}"
             )
+
+
+def _following(method: "Method") -> list[Loss]:
+    return [loss for loss in getattr(method, "outputs", ()) if _follows(loss)]
 
 
 def _follows(loss: Loss) -> bool:

@@ -1,6 +1,7 @@
 """The processes of a run: which one this is, and what they tell one another. Alone, nothing is sent."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -40,11 +41,21 @@ def dealt(items: Sequence[Value]) -> list[tuple[Value, bool]]:
     return own + [(items[-1], False) for _ in range(n_each - len(own))]
 
 
-def spread(work: Callable[[list[Value]], list[Any]], items: Sequence[Value]) -> list[Any]:
-    """What `work` makes of items, one result for each, in their order; every process does its share of it."""
+def spread(
+    work: Callable[[list[Value]], list[Any]],
+    items: Sequence[Value],
+    *,
+    within: AbstractContextManager[Any] | None = None,
+) -> list[Any]:
+    """What `work` makes of items, one result for each, in their order; every process does its share of it.
+
+    Every process enters `within` around its share, also where that is empty.
+    """
     own = share(items)
     found: list[Any] = [None] * len(items)
-    for one, results in enumerate(gathered(work(own) if own else [])):
+    with within or nullcontext():
+        done = work(own) if own else []
+    for one, results in enumerate(gathered(done)):
         found[one :: n_rank()] = results
     return found
 

@@ -2,15 +2,18 @@
 
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 from pair import PAD, STUDENT, TEACHER, make_context, make_examples, make_model
 from processes import in_processes
 from scaled import assert_alike, trained
+from tiny_run import sums
 
 from semalign.attribution.gradient_x_activation import GradientXActivation
-from semalign.data import batches
+from semalign.data import Row, batches
+from semalign.evaluation.model import HarnessModel
 from semalign.methods.gkd import GKD
 from semalign.methods.hidden_kd import HiddenKD
-from semalign.models import FINAL, Point, states_of
+from semalign.models import FINAL, Point, load, states_of
 from semalign.models.sharding import is_sharded, shard
 from semalign.strategy import build
 from semalign.training import start_engine
@@ -75,3 +78,34 @@ def test_a_process_holds_its_part_of_the_blocks_and_sees_all():
         assert share == pytest.approx(1 / 4, abs=0.01)
         torch.testing.assert_close(found, scores)
         torch.testing.assert_close(seen, states)
+
+
+def answered_apart(folder, sharded):
+    """Texts and likelihoods of rows of unequal length, and how many rows went through this process's model."""
+    start_engine(CPU)
+    model = load(str(folder))
+    rows = [Row(f"row{i}", "sums", sums(i)["prompt"] * (i + 1), sums(i)["answer"]) for i in range(5)]
+    if sharded:
+        shard(model, CPU)
+    lm = HarnessModel(model, template="plain", batch_size=1)
+    lm.begin(rows, None, 0)
+    prompts = list(lm._rows)
+    n_read: list[int] = []
+    model.blocks[0].register_forward_pre_hook(lambda _module, inputs: n_read.append(len(inputs[0])))
+    asked = {"until": [], "max_gen_toks": 4, "do_sample": False}
+    texts = lm.generate_until([Instance("generate_until", {}, (text, asked), 0) for text in prompts])
+    n_written = len(n_read)
+    pairs = [(text, row.answer) for text, row in zip(prompts, rows, strict=True)]
+    nats = lm.loglikelihood([Instance("loglikelihood", {}, pair, 0) for pair in pairs])
+    return texts, nats, n_written, len(n_read) - n_written
+
+
+def test_each_process_answers_its_share_whole_or_divided(world):
+    whole = in_processes(2, answered_apart, world / "teacher", False)
+    divided = in_processes(2, answered_apart, world / "teacher", True)
+    assert whole[0][:2] == whole[1][:2]
+    for (texts, nats, *_), (texts_of_whole, nats_of_whole, *_) in zip(divided, whole, strict=True):
+        assert texts == texts_of_whole
+        assert [value for value, _ in nats] == pytest.approx([value for value, _ in nats_of_whole], abs=1e-4)
+    assert [n for *_, n in whole] == [3, 2]  # five rows of one batch each
+    assert [n for *_, n in divided] == [3, 3]  # who had two runs along in the third pass

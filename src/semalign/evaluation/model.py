@@ -17,7 +17,7 @@ from semalign.evaluation.likelihood import Answered, Likelihood
 from semalign.evaluation.memory import Memory
 from semalign.evaluation.texts import Continuation, Prompt
 from semalign.models import Drawn, LanguageModel, stream_seed
-from semalign.models.sharding import is_sharded
+from semalign.models.sharding import in_company
 
 Pair = tuple[tuple[str, str], list[int], list[int]]
 """A request of lm-eval: context and continuation as text, then as tokens."""
@@ -42,8 +42,7 @@ class HarnessModel(_HFLM):
         self.template: Template = template
         self._continuation = Continuation(self.tokenizer)
         self.memory = Memory()
-        # a sharded model answers only where every process asks it the same
-        self._divides = ranks.n_rank() > 1 and not is_sharded(model)
+        self._language_model = model
         self.begin([], None, 0)
         self._ends = _end_tokens(model, template)
         self._pad = padding_token(model.tokenizer)
@@ -99,13 +98,12 @@ class HarnessModel(_HFLM):
     ) -> Iterator[tuple[int, Any]]:
         """The index of each request that is left and its answer: those of this process's share as they get done, then
         those of the others. `answer` gives the place of an index among those that it gets."""
-        own, before = ranks.share(left) if self._divides else left, self.truncated
+        own, before = ranks.share(left), self.truncated
         answers = {}
-        for place, result in answer(own):
-            answers[own[place]] = result
-            yield own[place], result
-        if not self._divides:
-            return
+        with in_company(self._language_model):
+            for place, result in answer(own):
+                answers[own[place]] = result
+                yield own[place], result
         found = ranks.gathered((answers, self.truncated - before))
         self.truncated = before + sum(truncated for _, truncated in found)
         for others, _ in found:

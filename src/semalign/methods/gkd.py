@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.jsd import JSD
 from ..models import LanguageModel, stream_seed
-from ..models.sharding import is_sharded
+from ..models.sharding import in_company
 from .base import LoopMethod, MethodContext, Plan
 from .on_policy import sample_answers
 from .refuse import losses_on_logits, refuse_tokens
@@ -99,7 +99,7 @@ class OnPolicyStep(Step):
             )
 
         asked = [(row, stream_seed(seed, step, i)) for i, row in enumerate(rows)]
-        return answered(asked) if is_sharded(self.student) else ranks.spread(answered, asked)
+        return ranks.spread(answered, asked, within=in_company(self.student))
 
     def _room(self, rows: Sequence[Example], wanted: int) -> int:
         """Tokens that both models have a position for behind the longest prompt, at least those of the given rows."""

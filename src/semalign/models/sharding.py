@@ -3,7 +3,8 @@
 What is trained is not divided: adapters are small, and each process has them whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
+from .. import ranks
+from .evaluating import evaluating
 from .language_model import LanguageModel
 from .listen import Point
 from .partial import states_of
@@ -37,6 +40,27 @@ def shard(model: LanguageModel, device: torch.device) -> None:
 def is_sharded(model: LanguageModel) -> bool:
     """Whether the model runs only where every process runs it as often."""
     return any(isinstance(block, FSDPModule) for block in model.blocks)
+
+
+@contextmanager
+def in_company(model: LanguageModel) -> Iterator[None]:
+    """Within the block each process may run a sharded model as often as it likes, on what it likes, without gradients.
+
+    A process whose block is done runs the model along with the others, on one token, until all are done. Nothing else
+    may be sent between processes within the block. Models that are not sharded run as ever.
+    """
+    if not is_sharded(model):
+        yield
+        return
+    joining = model.blocks[0].register_forward_pre_hook(lambda *_: ranks.any_of(True) and None, prepend=True)
+    try:
+        yield
+    finally:
+        joining.remove()
+    token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    with torch.no_grad(), evaluating(model.module):
+        while ranks.any_of(False):
+            model.module(token, use_cache=False)
 
 
 def through_outputs(

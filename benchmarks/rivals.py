@@ -1,9 +1,9 @@
 """A step of semalign beside the same by TRL and by DistillKit: `python benchmarks/rivals.py`, one JSON line a case.
 
-Same pair (Llamas with random weights, 43.6M teacher, 10.0M student), rows without padding, batch, LoRA, float32, one
-thread. Rivals live in environments of their own, with pinned versions, which are made once under --folder. Each run is
-a process; ours and theirs take turns, and ratios are medians over rounds of neighbouring runs. Both must begin at the
-same loss. docs/performance.md says what each side computes.
+Same pair (Llamas with random weights: 43.6M teacher and 10.0M student, or the shapes of SmolLM2-135M and of its cut),
+rows without padding, batch, LoRA, float32, one thread. Rivals live in environments of their own, with pinned versions,
+which are made once under --folder. Each run is a process; ours and theirs take turns, and ratios are medians over
+rounds of neighbouring runs. Both must begin at the same loss. docs/performance.md says what each side computes.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,16 @@ import transformers
 from random_model import random_llama
 
 HERE = Path(__file__).parent
-TEACHER, STUDENT = {"n_layer": 12, "width": 512}, {"n_layer": 8, "width": 256}
+SMALL: tuple[dict[str, Any], dict[str, Any]] = ({"n_layer": 12, "width": 512}, {"n_layer": 8, "width": 256})
+SMOLLM2: dict[str, Any] = {
+    "width": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "tie_word_embeddings": True,
+}
+CUT = ({"n_layer": 30, **SMOLLM2}, {"n_layer": 26, **SMOLLM2})
+"""SmolLM2-135M and the same with four layers less: the real pair of configs/real/smollm2_shrunk.yaml."""
 N_POS, N_PROMPT, BATCH = 192, 64, 4
 LORA = {"r": 16, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": ["up_proj", "down_proj", "v_proj", "o_proj"]}
 PAIRS = ((0, 1), (2, 4), (4, 7), (6, 10))  # the last layers are left out: there one side compares behind the final norm
@@ -37,6 +47,8 @@ class Case(NamedTuple):
     n_token: int
     apart: float
     """How far the first losses may be from each other, relative."""
+    pair: tuple[Mapping[str, Any], Mapping[str, Any]] = SMALL
+    """Shapes of teacher and student."""
 
 
 CASES = {
@@ -48,6 +60,7 @@ CASES = {
         Case("distillkit", "distillkit", 8000, 5e-2),
         Case("gkd-49152", "gkd", 49152, 1e-4),
         Case("sft-49152", "sft", 49152, 1e-4),
+        Case("gkd-smollm2", "gkd", 49152, 1e-4, CUT),
     )
 }
 
@@ -92,7 +105,7 @@ def environment(folder: Path, packages: tuple[str, ...]) -> Path:
 
 
 def compared(case: Case, python: Path, folder: Path, rounds: int, n_step: int) -> dict[str, Any]:
-    spec = specification(folder, case.n_token, n_step)
+    spec = specification(folder, case, n_step)
     sides = {
         "ours": [sys.executable, str(HERE / "semalign_side.py"), str(spec), case.by],
         "theirs": [str(python), str(HERE / "rival_side.py"), str(spec), case.by],
@@ -104,10 +117,10 @@ def compared(case: Case, python: Path, folder: Path, rounds: int, n_step: int) -
     return summary(case, runs)
 
 
-def specification(folder: Path, n_token: int, n_step: int) -> Path:
+def specification(folder: Path, case: Case, n_step: int) -> Path:
     """What both sides read: the models, the rows and the settings."""
-    for seed, (name, size) in enumerate((("teacher", TEACHER), ("student", STUDENT))):
-        model = random_llama(**size, n_token=n_token, n_pos=N_POS, seed=seed)
+    for seed, (name, size) in enumerate(zip(("teacher", "student"), case.pair, strict=True)):
+        model = random_llama(**size, n_token=case.n_token, n_pos=N_POS, seed=seed)
         model.module.save_pretrained(folder / name)
     model.tokenizer.save_pretrained(folder)
     # by file: the classes that transformers 5 names in a folder are unknown to transformers 4
@@ -115,7 +128,7 @@ def specification(folder: Path, n_token: int, n_step: int) -> Path:
     tokenizer |= {token: getattr(model.tokenizer, token) for token in ("pad_token", "eos_token")}
     numbers = random.Random(0)
     rows = [
-        {"input_ids": [numbers.randrange(3, n_token) for _ in range(N_POS)], "n_prompt": N_PROMPT}
+        {"input_ids": [numbers.randrange(3, case.n_token) for _ in range(N_POS)], "n_prompt": N_PROMPT}
         for _ in range(BATCH * n_step)
     ]
     spec = {name: str(folder / name) for name in ("teacher", "student", "output")}

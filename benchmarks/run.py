@@ -145,11 +145,12 @@ def _now() -> str:
 
 
 RIVALS = {
-    "gkd": "trl_gkd",
-    "sft": "trl_sft",
-    "distillkit": "distillkit",
+    "gkd-smollm2": "trl_gkd",
+    "gkd": "trl_gkd_8000",
     "gkd-49152": "trl_gkd_49152",
+    "sft": "trl_sft_8000",
     "sft-49152": "trl_sft_49152",
+    "distillkit": "distillkit",
 }
 FRONTIER = {
     ("cached", "layer loss alone"): "frontier_cached_vs_naive",

@@ -20,12 +20,12 @@ def benchmarks(monkeypatch):
 def spec(tmp_path, monkeypatch):
     import rivals
 
-    monkeypatch.setattr(rivals, "TEACHER", {"n_layer": 3, "width": 48})
-    monkeypatch.setattr(rivals, "STUDENT", {"n_layer": 2, "width": 32})
     monkeypatch.setattr(rivals, "PAIRS", ((0, 1),))
     monkeypatch.setattr(rivals, "N_POS", 12)
     monkeypatch.setattr(rivals, "N_PROMPT", 5)
-    return json.loads(rivals.specification(tmp_path, n_token=600, n_step=4).read_text("utf-8"))
+    pair = ({"n_layer": 3, "width": 48}, {"n_layer": 2, "width": 32})
+    small = rivals.Case("small", "gkd", 600, 1e-4, pair)
+    return json.loads(rivals.specification(tmp_path, small, n_step=4).read_text("utf-8"))
 
 
 def logits(folder, ids):
@@ -59,6 +59,20 @@ def test_the_other_steps_beside_rivals_run(spec, case):
 def side(seconds, loss):
     run = {"step_seconds": seconds, "peak_bytes": 3, "whole_bytes": 5, "first_loss": loss, "n_step": 2, "versions": {}}
     return [run] * 3
+
+
+def test_the_pair_of_the_goal_has_the_shape_of_smollm2():
+    from random_model import random_llama
+    from rivals import CASES, SMOLLM2
+
+    case = CASES["gkd-smollm2"]
+    n_whole = 134_515_008  # of SmolLM2-135M
+    for size, n_layer in zip(case.pair, (30, 26), strict=True):
+        assert size == {"n_layer": n_layer, **SMOLLM2}
+    few = [
+        random_llama(**{**SMOLLM2, "n_layer": n}, n_token=case.n_token, n_pos=8).module.num_parameters() for n in (1, 2)
+    ]
+    assert few[0] + 29 * (few[1] - few[0]) == n_whole
 
 
 def test_two_sides_that_do_not_begin_at_the_same_loss_are_no_comparison():
@@ -130,3 +144,17 @@ def test_every_figure_is_drawn_from_the_file_and_shown_in_the_docs(tmp_path):
         assert path.stat().st_size < 200_000
         assert f"images/{path.name}" in page
         assert (ROOT / "docs" / "images" / path.name).exists()
+
+
+def test_forecast_and_run_are_compared_stage_by_stage():
+    from forecast import compared
+
+    def cost(seconds, peak):
+        return {"seconds": seconds, "peak_bytes": peak}
+
+    found = compared(
+        {"prepare a": cost(1, 50), "train a": cost(3, 80)},
+        {"prepare a": cost(2, 100), "train a": cost(2, 40), "export": cost(9, 900)},
+    )
+    assert (found["seconds"], found["peak_bytes"], found["not_forecast"]) == (1.0, 0.8, ["export"])
+    assert found["stages"]["train a"] == {"seconds": 1.5, "peak_bytes": 2.0, "measured_seconds": 2}

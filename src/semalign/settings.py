@@ -1,12 +1,12 @@
 """Strict settings: a YAML file read, plain values checked; errors say where and what was probably meant."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from .errors import UserError, suggestion
 
@@ -14,9 +14,28 @@ MOST = 100_000  # values of a YAML file: configurations have some hundreds, and 
 
 
 class Part(BaseModel):
-    """A mapping of a configuration: it takes the fields it has, and no others."""
+    """A mapping of a configuration: it takes the fields it has, no others, and no infinite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: Any) -> Any:
+        """`true` is not 1."""
+        if isinstance(value, bool) and info.field_name is not None:
+            named = set(_members(cls.model_fields[info.field_name].annotation))
+            if named & {int, float} and not named & {bool, Any, True, False}:
+                raise ValueError(f"expected a number, got {str(value).lower()}")
+        return value
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """Every type and literal that an annotation is made of."""
+    inner = get_args(annotation)
+    if not inner:
+        yield annotation
+    for member in inner:
+        yield from _members(member)
 
 
 def without_unchanged(part: BaseModel, values: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -6,20 +6,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from .errors import UserError
-from .settings import without_unchanged
+from .settings import Part, without_unchanged
 
 Name = Literal["tensorboard", "wandb", "trackio"]
 Log = Callable[[Mapping[str, Any]], None]
 """Called with the entry of each step."""
 
 
-class TrackingOptions(BaseModel):
+class TrackingOptions(Part):
     """Where curves go beside metrics.jsonl. A name or a list of names stands for `to`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     to: tuple[Name, ...] = Field(min_length=1)
     project: str = Field("semalign", min_length=1)

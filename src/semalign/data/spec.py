@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_serializer, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_serializer, model_validator
 
-from ..settings import without_unchanged
+from ..settings import Part, without_unchanged
 from .formats import Format
 
 Split = Literal["extract", "align", "train", "validation", "test"]
@@ -15,13 +15,7 @@ SPLITS: tuple[Split, ...] = ("extract", "align", "train", "validation", "test")
 EMBEDDED = "embedded:"
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused; values are not changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RowCounts(Strict):
+class RowCounts(Part):
     """How many rows of each split a run uses; None uses all."""
 
     extract: PositiveInt | None = None
@@ -31,7 +25,7 @@ class RowCounts(Strict):
     test: PositiveInt | None = None
 
 
-class FieldNames(Strict):
+class FieldNames(Part):
     """Names of a record's fields where they are not the usual ones."""
 
     id: str | None = None
@@ -47,7 +41,7 @@ class FieldNames(Strict):
         return self.model_dump(exclude_none=True)
 
 
-class SplitNames(Strict):
+class SplitNames(Part):
     """Names of a hub data set's splits."""
 
     train: str = "train"
@@ -57,7 +51,7 @@ class SplitNames(Strict):
     test: str | None = None
 
 
-class HubSource(Strict):
+class HubSource(Part):
     """A data set of the Hugging Face hub (or a folder that `datasets.load_dataset` reads)."""
 
     id: str
@@ -71,7 +65,7 @@ class HubSource(Strict):
         return {"id": given} if isinstance(given, str) else given
 
 
-class TaskSpec(Strict):
+class TaskSpec(Part):
     """One task of a run. Exactly one source:
 
     - `benchmark: gsm8k | mmlu | mbpp | humaneval`: from `folder` (its benchmark files), or from the hub without a

@@ -3,21 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from ..cache import Precision
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.divergence import Divergence
+from ..settings import Part
 
 if TYPE_CHECKING:
     from .base import Method
 
 
-class CacheOptions(BaseModel):
+class CacheOptions(Part):
     """What is kept of the teacher, how, and how much at most."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     states: Precision = "bfloat16"
     """How states are kept. float32 is exact; int8 has a scale for each token, and keeps the final state in bfloat16."""

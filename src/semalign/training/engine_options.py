@@ -3,22 +3,20 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import model_serializer, model_validator
 
-from ..settings import without_unchanged
+from ..settings import Part, without_unchanged
 
 STAGE_3 = "DeepSpeed's stage 3 divides weights, and losses read the head outside the model; engine 'fsdp2' divides them"
 
 EngineName = Literal["ddp", "fsdp2", "deepspeed"]
 
 
-class EngineOptions(BaseModel):
+class EngineOptions(Part):
     """`ddp`: the models whole in each process. `fsdp2`: the weights of their blocks divided among the processes.
 
     `deepspeed`: the models whole, the optimiser's state divided (ZeRO 1), and the gradients with it (ZeRO 2).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: EngineName
     stage: Literal[1, 2, 3] | None = None

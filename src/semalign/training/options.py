@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -14,13 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from ..settings import without_unchanged
+from ..settings import Part, without_unchanged
 
 
-class LoraOptions(BaseModel):
+class LoraOptions(Part):
     """Adapters on the trained layers. Defaults: the paper's protocol."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rank: PositiveInt = 16
     alpha: PositiveInt = 16
@@ -31,10 +27,8 @@ class LoraOptions(BaseModel):
     """Which matrices of a layer; those with `cross_` are of an encoder-decoder's attention to its prompt."""
 
 
-class TrainingOptions(BaseModel):
+class TrainingOptions(Part):
     """One budget for every method of a run: the same rows, steps, batches and optimiser."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: PositiveInt = 5
     batch_size: PositiveInt = 64

@@ -61,6 +61,20 @@ def test_unloading_gives_the_base_back_to_the_bit(family):
     assert not any(parameter.requires_grad for parameter in model.module.parameters())
 
 
+def test_a_model_can_be_adapted_again_whatever_peft_leaves_on_it(monkeypatch):
+    model, peft_model, _ = adapted()
+    config = peft_model.peft_config
+
+    def unload_as_peft_0_18(self):
+        self.base_model.unload()
+        model.module.peft_config = config
+        return model.module
+
+    monkeypatch.setattr(PeftModel, "unload", unload_as_peft_0_18, raising=False)
+    unload(peft_model)
+    lora(model, [0], rank=2, roles=roles_of(model))
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_a_base_can_be_adapted_again():
     model, peft_model, _ = adapted()

@@ -104,5 +104,7 @@ def lora_targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
 
 
 def _forget_adapters(module: PreTrainedModel) -> PreTrainedModel:
+    if hasattr(module, "peft_config"):  # PEFT before 0.19 leaves it behind
+        del module.peft_config
     module.requires_grad_(False)
     return module

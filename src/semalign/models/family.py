@@ -21,7 +21,8 @@ class Family(BaseModel):
     `shared_bias`: the first block makes the position bias of all others, and each returns it beside its state.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())  # pydantic before 2.10 keeps `model_`
+    # pydantic before 2.10 warns of names that begin with `model_`
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: str
     model_types: tuple[str, ...]

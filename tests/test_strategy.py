@@ -172,7 +172,7 @@ def test_a_strategy_may_hold_another():
     permuted = build("basis", {"name": "permuted", "of": {"name": "logit", "ridge": 0.25}, "seed": 3})
     assert permuted.spec() == {
         "name": "permuted",
-        "of": {"name": "logit", "ridge": 0.25, "fold_final_norm": False},
+        "of": {"name": "logit", "pieces": None, "ridge": 0.25, "fold_final_norm": False},
         "seed": 3,
     }
     assert build("basis", {"name": "permuted", "of": permuted}).of == permuted

@@ -10,6 +10,7 @@ from trained import trained
 from transformers import PreTrainedTokenizerFast
 
 from semalign import run
+from semalign.doctor import examine
 from semalign.errors import UserError
 
 METHOD = {"name": "semalign", "site": "block_out", "basis": "ridge", "outputs": ["cross_entropy", "kl"]}
@@ -49,6 +50,25 @@ def test_a_run_follows_a_teacher_with_other_tokens_and_says_how_far(world):
     assert all(share > 0.5 for share in found["positions"].values())
     assert "Two tokenizers" in (out / "report.html").read_text(encoding="utf-8")
     assert run(config, world / "out") == out  # resumes: nothing is done again, nothing refused
+
+
+def test_a_map_of_tokens_in_pieces_is_told_by_plan_report_and_doctor(world):
+    method = {**METHOD, "basis": {"name": "logit", "pieces": "mean"}}
+    config = config_of(world, teacher="./other", method=method, controls=[])
+    found = record_of(run(config, world / "out"))
+    shared, added = found["tokenizers"]["tokens"]["shared"], found["basis"]["tokens_in_pieces"]
+    assert added > 0
+    assert found["basis"]["tokens_used"] == shared + added
+    told = f"{added} of them the teacher's alone, which the student has in pieces"
+    assert told in (world / "out" / "report.md").read_text(encoding="utf-8")
+    (said,) = (finding.what for finding in examine(config).findings if "in pieces" in finding.what)
+    assert f"{shared} common tokens and {added} of the teacher's" in said
+
+
+def test_pieces_of_one_tokenizer_are_refused(world):
+    with pytest.raises(UserError, match="basis 'logit': 'pieces' has no effect"):
+        run(config_of(world, method={**METHOD, "basis": {"name": "logit", "pieces": "mean"}}), world / "out")
+    assert not (world / "out").exists()
 
 
 def test_spans_change_what_the_teacher_says(world):

@@ -12,7 +12,11 @@ from torch import Tensor
 from ..data import Batch
 from ..errors import UserError
 from ..models import LanguageModel, SharedTokens, Site
+from ..models.in_pieces import in_pieces
 from ..strategy import Strategy, available
+
+Pieces = Literal["mean", "first"]
+"""What stands for the row of a token that a vocabulary has in pieces: the mean of their rows, or the first one's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,25 @@ class Vocabulary:
     def rows(self, index: Int[Tensor, "m"]) -> "Vocabulary":
         """The same model, other rows or another order of them."""
         return Vocabulary(head=self.head[index], embedding=self.embedding[index], gain=self.gain)
+
+    def and_rows(self, other: "Vocabulary") -> "Vocabulary":
+        """The rows of both, of one model."""
+        return Vocabulary(
+            head=torch.cat([self.head, other.head]),
+            embedding=torch.cat([self.embedding, other.embedding]),
+            gain=self.gain,
+        )
+
+    @classmethod
+    def of_pieces(cls, model: LanguageModel, texts: Sequence[Sequence[int]], pieces: Pieces) -> "Vocabulary":
+        """A row for each text, given as this model's tokens; means are taken in float32 or better."""
+        if pieces == "first":
+            return cls.of(model, torch.tensor([text[0] for text in texts], device=model.device))
+        counts = torch.tensor([len(text) for text in texts], device=model.device)
+        written = torch.tensor([token for text in texts for token in text], device=model.device)
+        rows = cls.of(model, written)
+        head, embedding = (_means(part, counts) for part in (rows.head, rows.embedding))
+        return cls(head=head, embedding=embedding, gain=rows.gain)
 
     @classmethod
     def of(cls, model: LanguageModel, tokens: Int[Tensor, "n_token"]) -> "Vocabulary":
@@ -57,11 +80,22 @@ class MapContext:
     """By student layer: the teacher layers that teach it, with their weights."""
     site: Site
 
-    def vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
-        """Teacher and student; one and the same object where they are one model."""
+    def vocabularies(self, pieces: Pieces | None = None) -> tuple[Vocabulary, Vocabulary]:
+        """Teacher and student; one and the same object where they are one model.
+
+        With `pieces` the rows of common tokens are followed by those of the teacher's tokens that the student has in
+        pieces.
+        """
         teacher = Vocabulary.of(self.teacher, self.tokens.teacher)
         same = self.student is self.teacher
-        return teacher, teacher if same else Vocabulary.of(self.student, self.tokens.student)
+        student = teacher if same else Vocabulary.of(self.student, self.tokens.student)
+        written = in_pieces(self.teacher, self.student, self.tokens) if pieces is not None else {}
+        if pieces is None or not written:
+            return teacher, student
+        more = Vocabulary.of(self.teacher, torch.tensor(list(written), device=self.teacher.device))
+        return teacher.and_rows(more), student.and_rows(
+            Vocabulary.of_pieces(self.student, list(written.values()), pieces)
+        )
 
 
 class SemanticMap(abc.ABC):
@@ -132,6 +166,11 @@ class Basis(Strategy, abc.ABC, kind="basis"):
     uses_states: ClassVar[bool] = False
     """Fitted on the states of calibration rows, for each pair of layers; otherwise on the two vocabularies alone."""
 
+    @property
+    def rows_in_pieces(self) -> Pieces | None:
+        """What it is fitted on beside the tokens that both models know; None: nothing."""
+        return None
+
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
         """The map for two models whose vocabulary rows are in the same order."""
         del teacher, student
@@ -139,4 +178,25 @@ class Basis(Strategy, abc.ABC, kind="basis"):
 
     def fit_pairs(self, context: MapContext) -> dict[int, SemanticMap]:
         """The map of each pair, by student layer; one object for all of them where only the vocabularies are seen."""
-        return dict.fromkeys(context.pairs, self.fit(*context.vocabularies()))
+        return dict.fromkeys(context.pairs, self.fit(*context.vocabularies(self.rows_in_pieces)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyBasis(Basis, abc.ABC):
+    """A map that is read off the rows of the two vocabularies, token by token."""
+
+    pieces: Pieces | None = None
+    """Teacher tokens that the student has only in pieces are fitted on too, each with the mean of its pieces' rows or
+    with the first piece's. None: only tokens that both have (docs/two-tokenizers.md says why)."""
+
+    @property
+    def rows_in_pieces(self) -> Pieces | None:
+        return self.pieces
+
+
+def _means(rows: Float[Tensor, "n_piece d"], counts: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+    """The means of so many neighbouring rows each, in the rows' dtype."""
+    exact = torch.promote_types(rows.dtype, torch.float32)
+    home = torch.repeat_interleave(torch.arange(len(counts), device=rows.device), counts)
+    sums = torch.zeros(len(counts), rows.shape[1], dtype=exact, device=rows.device).index_add_(0, home, rows.to(exact))
+    return (sums / counts[:, None]).to(rows.dtype)

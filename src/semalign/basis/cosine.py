@@ -9,12 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from ..linalg.gram import condition_number, gram_factor, gram_of, row_blocks
-from .base import Basis, Vocabulary
+from .base import Vocabulary, VocabularyBasis
 from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine(Basis, name="cosine"):
+class Cosine(VocabularyBasis, name="cosine"):
     """The paper's map: M = S_S^T S_T with the rows of pinv(W^T), at unit length, as semantic bases.
 
     The norm of the state is thrown away, so only directions of the result mean something.

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 
 from ..linalg.gram import condition_number, gram_of, row_blocks
-from .base import Basis, Vocabulary
+from .base import Vocabulary, VocabularyBasis
 from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputSide(Basis, name="input_side"):
+class InputSide(VocabularyBasis, name="input_side"):
     """A control: unit rows of embed_tokens in place of the output-side basis (the paper's Fig. 2 compares both)."""
 
     source = "Gu et al. 2025, arXiv:2510.24208, Fig. 2"

@@ -7,12 +7,12 @@ import torch
 from pydantic import Field
 
 from ..linalg.gram import condition_number, cross_gram, gram_factor, gram_of
-from .base import Basis, Vocabulary
+from .base import Vocabulary, VocabularyBasis
 from .linear import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logit(Basis, name="logit"):
+class Logit(VocabularyBasis, name="logit"):
     """Keeps logits: M = pinv(W_S) W_T, the student state whose logits are closest to the teacher's.
 
     Closest by least squares over tokens; with one model on both sides it is the identity.

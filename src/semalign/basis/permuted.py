@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import UserError
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Pieces, SemanticMap, Vocabulary
 from .cosine import Cosine
 
 UNSPOILT = ("identity", "random")  # they do not look at the rows of a vocabulary
@@ -34,6 +34,11 @@ class Permuted(Basis, name="permuted"):
     def keeps_norm(self) -> bool:
         """As the map it spoils."""
         return self.of.keeps_norm
+
+    @property
+    def rows_in_pieces(self) -> Pieces | None:
+        """As the map it spoils."""
+        return self.of.rows_in_pieces
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> SemanticMap:
         generator = torch.Generator().manual_seed(self.seed or 0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..linalg.gram import check_finite, condition_number, row_blocks
-from .base import Basis, SemanticMap, Vocabulary
+from .base import Basis, Pieces, SemanticMap, Vocabulary
 from .cosine import Cosine, OutputBasis
 
 BLOCK = 2**24
@@ -41,6 +41,11 @@ class Sparse(Basis, name="sparse"):
     def __post_init__(self) -> None:
         if not isinstance(self.of, Cosine):
             raise UserError(f"'of' is 'cosine' with its options, because '{self.of.name}' has no coefficients to keep")
+
+    @property
+    def rows_in_pieces(self) -> Pieces | None:
+        """As the decomposition."""
+        return self.of.rows_in_pieces
 
     def fit(self, teacher: Vocabulary, student: Vocabulary) -> "SparseMap":
         assert isinstance(self.of, Cosine)

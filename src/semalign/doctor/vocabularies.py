@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedTokenizerBase
 
+from ..basis import Basis
 from ..data import end_token
 from ..errors import UserError
 from ..models import tokenizers_agree
+from ..models.in_pieces import in_pieces
 from ..two_tokenizers import FEW, TwoTokenizers, compare_tokenizers
 from .finding import Finding
 from .subject import Subject
@@ -40,6 +42,23 @@ def _tokens(subject: Subject) -> Iterator[Finding]:
         "nothing, where the shares below are high; a pair with one tokenizer loses no position",
     )
     yield from _coverage(found)
+    yield from _pieces(subject, found)
+
+
+def _pieces(subject: Subject, found: TwoTokenizers) -> Iterator[Finding]:
+    """How much of the teacher's vocabulary a map is fitted on, where it is more than the common tokens."""
+    bases = [getattr(method, "basis", None) for method in subject.config.methods.values()]
+    if not any(isinstance(basis, Basis) and basis.rows_in_pieces for basis in bases):
+        return
+    n_added = len(in_pieces(subject.teacher, subject.student, subject.tokens))
+    share = (found.n_shared + n_added) / found.n_teacher
+    yield Finding(
+        "note",
+        f"the map is fitted on {found.n_shared} common tokens and {n_added} of the teacher's that the student has in "
+        f"pieces, {share:.1%} of the teacher's; most of the latter are rare, and each counts as much as a common one",
+        "method.basis",
+        "compare the map's agreement with and without 'pieces': 'semalign basis' shows it",
+    )
 
 
 def _coverage(found: TwoTokenizers) -> Iterator[Finding]:

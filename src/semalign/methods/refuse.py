@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..basis import Basis
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.divergence import Divergence
@@ -67,6 +68,15 @@ def refuse_tokens(losses: Sequence[Loss], teacher: LanguageModel, student: Langu
                 f"loss '{name}': 'top_k' is {k}, but the two models share {n_token} tokens; "
                 "lower it, or leave it out for all of them"
             )
+
+
+def refuse_pieces(basis: Basis, teacher: LanguageModel, student: LanguageModel) -> None:
+    """Raise UserError where a map is to be fitted on tokens in pieces, but no token is."""
+    if basis.rows_in_pieces is not None and tokenizers_agree(teacher, student).agree:
+        raise UserError(
+            f"basis '{basis.name}': 'pieces' has no effect, {teacher.name} and {student.name} have one tokenizer; "
+            "leave it out"
+        )
 
 
 def _layers(method: "SemAlign") -> None:

@@ -25,7 +25,7 @@ from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
 from .injected import Start, principal_start, refuse_start
 from .positions import Positions
-from .refuse import refuse_tokens, refuse_without_effect
+from .refuse import refuse_pieces, refuse_tokens, refuse_without_effect
 from .step import Stage, Step
 from .teacher import Norm, OnlineTeacher
 
@@ -86,6 +86,7 @@ class SemAlign(LoopMethod, name="semalign"):
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
         refuse_tokens((self.loss, *self.outputs), teacher, student)
+        refuse_pieces(self.basis, teacher, student)
         if self.basis.name == "identity" and not self.loss.any_width and teacher.width != student.width:
             raise UserError(
                 f"basis 'identity' leaves states as wide as the teacher ({teacher.width}), but the student has "
@@ -192,10 +193,12 @@ def _quality(
     """What of the teacher's predictions survives the map, at the final state and at each pair, on the extract rows."""
     held = replace(fitted_on, batches=context.extract)
     layers = pair_quality(maps, held, keeps_norm=basis.keeps_norm)
-    quality = {"layers": [{"student": student, **found} for student, found in layers.items()]}
+    quality: dict[str, Any] = {"layers": [{"student": student, **found} for student, found in layers.items()]}
     final = final_map(basis, maps, fitted_on)
     if final.width != context.student.width:  # no map: the teacher's states as they are
         return {"tokens_used": final.n_token, **quality}
+    if basis.rows_in_pieces is not None:
+        quality["tokens_in_pieces"] = final.n_token - len(context.tokens)
     return {**agreement(final, context.teacher, context.student, context.tokens, context.extract), **quality}
 
 

@@ -1,12 +1,10 @@
 """The teacher's next tokens as the student's: each counts for the student's token that its text begins with."""
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..tokenizers.decompose import decompose
+from .in_pieces import in_pieces
 from .language_model import LanguageModel
 from .vocabulary import SharedTokens
 
@@ -23,11 +21,8 @@ def first_tokens(teacher: LanguageModel, student: LanguageModel, tokens: SharedT
     """
     first = torch.full((teacher.n_token,), NONE)
     first[tokens.teacher.cpu()] = tokens.student.cpu()
-    if tokens.matched is not None:
-        swapped = replace(tokens.matched, teacher=tokens.matched.student, student=tokens.matched.teacher)
-        for token, pieces in decompose(student.tokenizer, teacher.tokenizer, swapped).items():
-            if token < len(first):
-                first[token] = pieces[0]
+    for token, pieces in in_pieces(teacher, student, tokens).items():
+        first[token] = pieces[0]
     return torch.where(first < student.n_token, first, NONE)
 
 

@@ -93,7 +93,7 @@ def basis(record: Record) -> Table | None:
     if not part:
         return None
     facts = (
-        ("Tokens used", units.count(part.get("tokens_used")), "tokens that both vocabularies share"),
+        ("Tokens used", units.count(part.get("tokens_used")), _tokens_used(part.get("tokens_in_pieces"))),
         (
             "Condition number",
             units.significant(part.get("condition")),
@@ -118,6 +118,12 @@ def basis(record: Record) -> Table | None:
     rows = tuple(Row((Cell(name), Cell(value), Cell(meaning))) for name, value, meaning in facts)
     columns = (Column("Measure", numeric=False), Column("Value"), Column("Meaning", numeric=False))
     return Table("basis", "Quality of the semantic map", columns, rows)
+
+
+def _tokens_used(n_in_pieces: int | None) -> str:
+    if n_in_pieces is None:
+        return "tokens that both vocabularies share"
+    return f"{units.count(n_in_pieces)} of them the teacher's alone, which the student has in pieces"
 
 
 LAYER_MEASURES = {

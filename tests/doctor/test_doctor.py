@@ -125,3 +125,13 @@ def test_a_mistake_is_one_line(world, say):
     said = say("doctor", world / "nowhere.yaml")
     assert (said.code, said.out) == (2, "")
     assert said.err == f"semalign: {world}/nowhere.yaml: no such configuration file\n"
+
+
+@pytest.mark.parametrize(("controls", "said"), [(["sft"], True), (["sft", "pissa"], False)])
+def test_a_start_that_no_control_shares_is_a_note(world, controls, said):
+    method = {"name": "semalign", "start": "principal"}
+    training = {"epochs": 1, "batch_size": 20, "learning_rate": 0.01, "lora": {"rank": 2, "alpha": 2}}
+    config = config_of(world, tasks=("names",), name="start", method=method, controls=controls, training=training)
+    found = [finding for finding in examine(config, quick=True).findings if finding.where == "controls"]
+    assert [finding.severity for finding in found] == ["note"] * said
+    assert all("pissa" in finding.what_to_do for finding in found)

@@ -106,3 +106,19 @@ def test_a_score_that_is_a_likelihood_is_called_so(record: Any) -> None:
 def test_the_control_alone_is_not_an_aligned_student(record: Any) -> None:
     record["models"] = [{**model, "role": "method"} for model in record["models"] if model["key"] == "sft"]
     assert "No aligned student was trained" in answer(record)
+
+
+def test_a_start_that_no_control_shares_is_said(record: Any) -> None:
+    words = "SemAlign starts LoRA at the principal part of the student's weights, and no control does"
+    control, method = (next(m for m in record["models"] if m["key"] == key) for key in ("sft", "semalign"))
+    method["method"]["start"] = "principal"
+    control["method"] = {"name": "sft"}
+    (remark,) = (each for each in findings(record).remarks if each.startswith(words))
+    assert remark.endswith("which 'pissa' among the controls would tell.")
+    for shared in ({"name": "pissa"}, {"name": "logit_kd", "start": "principal"}):
+        control["method"] = shared
+        assert not any(words in each for each in findings(record).remarks), shared
+    control["method"] = {"name": "semalign", "start": "principal"}  # which aligns layers too
+    assert any(words in each for each in findings(record).remarks)
+    method["method"]["start"] = "zero"
+    assert not any(words in each for each in findings(record).remarks)

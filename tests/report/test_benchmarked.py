@@ -118,7 +118,18 @@ def test_page_card_and_summary_hold_them(asked: Any, tmp_path: Any) -> None:
     }
 
 
-def test_a_run_without_benchmarks_says_so(record: Any) -> None:
+def test_a_run_without_benchmarks_has_no_section_of_them(asked: Any, tmp_path: Any) -> None:
+    pages = {}
+    for name, held in (("asked", asked), ("not asked", {**asked, "benchmarks": None})):
+        (tmp_path / "record.json").write_text(json.dumps(held), encoding="utf-8")
+        write_report(tmp_path)
+        pages[name] = [(tmp_path / file).read_text("utf-8") for file in ("report.html", "report.md")]
+    for mark in ('<section id="benchmarks">', '<a href="#benchmarks">'):
+        assert [mark in html for html, _ in pages.values()] == [True, False]
+    assert ["## Benchmarks" in card for _, card in pages.values()] == [True, False]
+
+
+def test_a_run_without_benchmarks_has_no_numbers_of_them(record: Any) -> None:
     full = complete(record)
     assert (scores(full), differences(full), benchmark_table(record), overlap(full), said(full)) == (
         None,

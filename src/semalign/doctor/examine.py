@@ -14,6 +14,7 @@ from ..prepare import adaptation
 from ..progress import Reporter
 from ..report.units import memory, seconds
 from .advantage import examine_advantage
+from .controls import examine_controls
 from .finding import SEVERITIES, Finding, exit_code
 from .forecast import Forecast, forecast_evaluation, forecast_method, forecast_probe
 from .machine import examine_extras, examine_size
@@ -82,7 +83,7 @@ def examine(
     findings = [*examine_tokenizers(subject), *examine_rows(subject)]
     with reporter.stage("asking both models a few rows"):
         findings += examine_advantage(subject)
-    findings += examine_extras(subject)
+    findings += [*examine_controls(run), *examine_extras(subject)]
     if exit_code(findings) == 2:  # there is nothing to try
         return Diagnosis(run.name, findings, [])
     if quick:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import units
+from . import start, units
 from .record import (
     LEVEL,
     Record,
@@ -74,7 +74,7 @@ def findings(record: Record) -> Answer:
         verdict,
         f"{HEADLINES[verdict]}{other}",
         sentences,
-        (*_distance(record), *_by_task(record), *_teacher(record), *_scope(record)),
+        (*_distance(record), *_by_task(record), *_teacher(record), *start.said(record), *_scope(record)),
     )
 
 

@@ -44,15 +44,16 @@ def write_report(folder: Path) -> None:
 def content(record: Record, answered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Everything that both forms of the report say; `answered` is what rows.read_rows found."""
     part = record["attribution"] or {"scores": []}
+    asked = benchmarked.scores(record)
     return {
         "record": record,
-        "sections": SECTIONS,
+        "sections": {name: title for name, title in SECTIONS.items() if asked or name != "benchmarks"},
         "question": question(record),
         "answer": findings(record),
         "scores": tables.scores(record),
         "bits": tables.bits(record),
         "differences": tables.differences(record),
-        "benchmarks": benchmarked.scores(record),
+        "benchmarks": asked,
         "benchmark_differences": benchmarked.differences(record),
         "changes": rows.changes(record, answered),
         "rows": None,  # its room is what the rest of the page leaves

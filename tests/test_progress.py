@@ -1,5 +1,6 @@
 """What a person sees of a stage: how much is done, how fast it goes, how long it still takes."""
 
+import contextlib
 import io
 import time
 
@@ -10,7 +11,10 @@ from tiny_run import config_of
 from typer.main import get_command
 
 from semalign.cli import app
-from semalign.progress import RATE_SECONDS, RateColumn, Reporter
+from semalign.config import Run
+from semalign.doctor import examine
+from semalign.inspect.measure_pairing import measure
+from semalign.progress import RATE_SECONDS, RateColumn, Reporter, Watched
 
 
 @pytest.fixture
@@ -81,3 +85,57 @@ def test_stages_are_said_on_standard_error(verb, world, say):
     said = say(verb, config_of(world, tasks=("names",), name="said"))
     assert "loading the models" in said.err
     assert " ..." not in said.out
+
+
+class Heard(Reporter):
+    """A reporter that keeps what each stage told."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.told = {}
+
+    @contextlib.contextmanager
+    def stage(self, name, n_unit=None):
+        units = self.told.setdefault(name, [])
+        yield lambda done, total: units.append((done, total))
+        assert n_unit is None or all(total == n_unit for _, total in units)
+
+
+def stages_that_end(work):
+    """The names of the stages that told how far they were; each up to its end, never back."""
+    heard = Heard()
+    work(heard)
+    told = {name.partition(" (")[0]: units for name, units in heard.told.items() if units}
+    for name, units in told.items():
+        assert [done for done, _ in units] == sorted({done for done, _ in units}), name
+        assert len({total for _, total in units}) == 1, name
+        assert units[-1][0] == units[-1][1], name
+    return set(told)
+
+
+def test_the_pairs_tell_batches(world):
+    config = Run.read(config_of(world, tasks=("names",), name="told"))
+    assert stages_that_end(lambda reporter: measure(config, reporter)) == {
+        "comparing the layers' states",
+        "scoring the teacher's layers",
+        "comparing attention patterns",
+    }
+
+
+def test_the_doctor_tells_rows_tasks_and_passes(world):
+    config = config_of(world, tasks=("names", "colours"), name="told", teacher={"model": "./teacher", "adapt": True})
+    assert stages_that_end(lambda reporter: examine(config, reporter=reporter)) == {
+        "asking both models a few rows",
+        "timing how the student's rows are scored",
+        "timing how the teacher's rows are scored",
+        "trying teacher_adapted",
+        "trying sft",
+        "trying semalign",
+    }
+
+
+def test_watched_items_are_the_items_and_tell_each_pass():
+    told = []
+    watched = Watched("abc", lambda done, total: told.append((done, total)))
+    assert (list(watched), len(watched), watched[1], list(watched)) == (list("abc"), 3, "b", list("abc"))
+    assert told == [(1, 3), (2, 3), (3, 3)] * 2

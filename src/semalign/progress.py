@@ -3,7 +3,8 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +26,30 @@ SAID_EVERY = 60.0  # seconds between two lines of one stage where there are no b
 
 Advance = Callable[[int, int], None]
 """Called with how many units are done, and how many there are."""
+
+Item = TypeVar("Item")
+
+
+def silent(done: int, total: int) -> None:
+    """Where nobody watches."""
+
+
+class Watched(Sequence[Item]):
+    """Items that say how far each pass over them has come; for what takes a sequence and tells nothing itself."""
+
+    def __init__(self, items: Sequence[Item], advance: Advance) -> None:
+        self._items, self._advance = items, advance
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+    def __iter__(self) -> Iterator[Item]:
+        for done, item in enumerate(self._items, start=1):
+            yield item
+            self._advance(done, len(self._items))
 
 
 class Reporter:

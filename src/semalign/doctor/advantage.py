@@ -1,39 +1,55 @@
 """Has the teacher anything to give: bits per byte of gold answers, both models on the same few rows."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..data import Example, padding_token
 from ..evaluation.likelihood import Likelihood
 from ..evaluation.seq2seq import Seq2SeqLikelihood
 from ..models import LanguageModel, evaluating
+from ..progress import Advance, silent
 from .finding import Finding
 from .subject import Subject
 
 LOOKED_AT = 16  # rows a task: seconds on a real model, and enough to see a teacher that knows more
 
 
-def examine_advantage(subject: Subject) -> Iterator[Finding]:
+def examine_advantage(subject: Subject, advance: Advance = silent) -> Iterator[Finding]:
     """On validation rows, or on extract rows where a task has none; never on the rows that are reported."""
-    for task in subject.rows.tasks:
-        for split in ("validation", "extract"):
-            examples = subject.rows.examples.get(split, {}).get(task.name, [])[:LOOKED_AT]
-            if examples:
-                yield _compared(subject, task.name, split, examples)
-                break
+    asked = {task.name: _asked(subject, task.name) for task in subject.rows.tasks}
+    total, done = 2 * sum(len(examples) for _, examples in asked.values()), 0
+
+    def more(n_row: int) -> None:
+        nonlocal done
+        done += n_row
+        advance(done, total)
+
+    for task, (split, examples) in asked.items():
+        if examples:
+            yield _compared(subject, task, split, examples, more)
         else:
             yield Finding(
                 "note",
                 "no validation or extract rows, so the two models were not compared",
-                task.name,
+                task,
                 "give some, for example rows.validation: 8",
             )
 
 
-def _compared(subject: Subject, task: str, split: str, examples: Sequence[Example]) -> Finding:
+def _asked(subject: Subject, task: str) -> tuple[str, Sequence[Example]]:
+    """The first split of a task that has rows, and some of them; '' and none where none has."""
+    for split in ("validation", "extract"):
+        if examples := subject.rows.examples.get(split, {}).get(task, [])[:LOOKED_AT]:
+            return split, examples
+    return "", []
+
+
+def _compared(
+    subject: Subject, task: str, split: str, examples: Sequence[Example], more: Callable[[int], None]
+) -> Finding:
     read = [e.of_teacher for e in examples]
-    theirs, ours = bits(subject.teacher, read), bits(subject.student, examples)
+    theirs, ours = bits(subject.teacher, read, more), bits(subject.student, examples, more)
     t = sum(theirs) / sum(e.answer_bytes for e in read)
     s = sum(ours) / sum(e.answer_bytes for e in examples)
     n_better = sum(a < b for a, b in zip(theirs, ours, strict=True))
@@ -52,8 +68,13 @@ def _compared(subject: Subject, task: str, split: str, examples: Sequence[Exampl
     )
 
 
-def bits(model: LanguageModel, examples: Sequence[Example]) -> list[float]:
-    """Bits of each answer's text after its prompt; the end token is left out, as where tasks are scored."""
+def bits(
+    model: LanguageModel, examples: Sequence[Example], more: Callable[[int], None] = lambda _n: None
+) -> list[float]:
+    """Bits of each answer's text after its prompt; the end token is left out, as where tasks are scored.
+
+    `more` hears of every batch how many rows it had.
+    """
     ends = [len(e.input_ids) - (not e.truncated) for e in examples]
     answers = [e.input_ids[e.n_prompt : end] for e, end in zip(examples, ends, strict=True)]
     found = [0.0] * len(examples)
@@ -69,4 +90,5 @@ def bits(model: LanguageModel, examples: Sequence[Example]) -> list[float]:
         for batch in likelihood(inputs, answers):
             for index, (nats, _) in batch:
                 found[index] = -nats / math.log(2)
+            more(len(batch))
     return found

@@ -81,21 +81,25 @@ def examine(
     with reporter.stage("loading the models and the rows"):
         subject = Subject.load(run)
     findings = [*examine_tokenizers(subject), *examine_rows(subject)]
-    with reporter.stage("asking both models a few rows"):
-        findings += examine_advantage(subject)
+    with reporter.stage("asking both models a few rows") as advance:
+        findings += examine_advantage(subject, advance)
     findings += [*examine_controls(run), *examine_extras(subject)]
     if exit_code(findings) == 2:  # there is nothing to try
         return Diagnosis(run.name, findings, [])
     if quick:
         return Diagnosis(run.name, [*findings, LEFT_OUT], [])
-    with reporter.stage("timing how rows are scored"):
-        student = forecast_evaluation(subject, "student", subject.student)
-        teacher = forecast_evaluation(subject, "teacher", subject.teacher)
+    n_task = len(subject.rows.tasks)
+    with reporter.stage("timing how the student's rows are scored", n_task) as advance:
+        student = forecast_evaluation(subject, "student", subject.student, advance)
+    with reporter.stage("timing how the teacher's rows are scored", n_task) as advance:
+        teacher = forecast_evaluation(subject, "teacher", subject.teacher, advance)
     forecasts, trials = [student, teacher], []
     if run.teacher.adapt:
         micro = micro_of(subject, "teacher")
-        with reporter.stage("trying teacher_adapted"):
-            trials.append(tried("teacher_adapted", SFT(), adaptation(run, subject.teacher), micro, run.training))
+        with reporter.stage("trying teacher_adapted") as advance:
+            trials.append(
+                tried("teacher_adapted", SFT(), adaptation(run, subject.teacher), micro, run.training, advance=advance)
+            )
         forecasts += [*forecast_method(subject, trials[0], micro), replace(teacher, stage="evaluate teacher_adapted")]
     probed, probe_seconds = None, 0.0
     if subject.context.extract:
@@ -104,8 +108,9 @@ def examine(
     forecasts += [probed] if probed else []
     micro = micro_of(subject)
     for number, (name, method) in enumerate(run.methods.items(), start=1):
-        with reporter.stage(f"trying {name} (method {number} of {len(run.methods)}; --quick tries none)"):
-            trial = tried(name, method, subject.context, micro, run.training)
+        trying = f"trying {name} (method {number} of {len(run.methods)}; --quick tries none)"
+        with reporter.stage(trying) as advance:
+            trial = tried(name, method, subject.context, micro, run.training, advance=advance)
         trials.append(trial)
         findings += examine_terms(trial)
         forecasts += forecast_method(subject, trial, micro, probe_seconds=probe_seconds)

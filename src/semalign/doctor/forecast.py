@@ -10,6 +10,7 @@ from ..diagnostics import Probe
 from ..evaluation import evaluate
 from ..models import LanguageModel
 from ..pipeline import PROBED
+from ..progress import Advance, silent
 from .subject import Subject
 from .trial import Trial
 
@@ -29,10 +30,10 @@ class Forecast:
         return asdict(self)
 
 
-def forecast_evaluation(subject: Subject, name: str, model: LanguageModel) -> Forecast:
+def forecast_evaluation(subject: Subject, name: str, model: LanguageModel, advance: Advance = silent) -> Forecast:
     """Scoring every task: a pass over few and over more rows gives what a pass and a row take; scores are not kept."""
     seconds, peak, options = 0.0, 0, subject.config.evaluation
-    for task in subject.rows.tasks:
+    for done, task in enumerate(subject.rows.tasks, start=1):
         n_row = len(task.splits[options.split])
         few, more = (min(n, n_row, options.batch_size) for n in (FEW, MORE))
         _scored(subject, model, task, 1)  # the first pass of a task is slow
@@ -41,6 +42,7 @@ def forecast_evaluation(subject: Subject, name: str, model: LanguageModel) -> Fo
         a_pass = max(long - more * row, 0)
         seconds += -(-n_row // options.batch_size) * a_pass + n_row * row
         peak = max(peak, most)
+        advance(done, len(subject.rows.tasks))
     return Forecast(f"evaluate {name}", seconds, peak)
 
 

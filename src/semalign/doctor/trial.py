@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..methods import LoopMethod, Method, MethodContext, Plan
 from ..methods.step import Step
 from ..models import unload
+from ..progress import Advance, silent
 from ..training import TrainingOptions
 
 TRIED = 4  # micro-batches, from the smallest to the largest: a step's time is their sum over their positions
@@ -38,8 +39,19 @@ class Trial:
     """Of the largest micro-batch, gradients included, before there are moments of the optimiser."""
 
 
-def tried(name: str, method: Method, context: MethodContext, micro: Sequence[Batch], options: TrainingOptions) -> Trial:
-    """Nothing is trained, the student is bit-identical afterwards, and no random number of the caller's is used up."""
+def tried(
+    name: str,
+    method: Method,
+    context: MethodContext,
+    micro: Sequence[Batch],
+    options: TrainingOptions,
+    *,
+    advance: Advance = silent,
+) -> Trial:
+    """Nothing is trained, the student is bit-identical afterwards, and no random number of the caller's is used up.
+
+    `advance` hears of the plan and of each pass.
+    """
     ledger = Ledger()
     with torch.random.fork_rng():
         torch.manual_seed(context.seed)
@@ -50,19 +62,23 @@ def tried(name: str, method: Method, context: MethodContext, micro: Sequence[Bat
             return replace(trial, refused=f"'{method.name}' trains in a way of its own")
         adapter = method.adapt(context, plan, options.lora)
         try:
-            return _stepped(trial, method.step(context, plan), [b.to(context.student.device) for b in _some(micro)])
+            some = [b.to(context.student.device) for b in _some(micro)]
+            return _stepped(trial, method.step(context, plan), some, advance)
         finally:
             unload(adapter)
             context.student.module.eval()
 
 
-def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
+def _stepped(trial: Trial, step: Step, micro: Sequence[Batch], advance: Advance) -> Trial:
+    n_pass = len(micro) + 3  # the plan, a first pass and that of the norms
+    advance(1, n_pass)
     parameters = [p for p in step.parameters() if p.requires_grad]
     step.train()
     step.enter(0)
     units = step.units(micro[0])
     with Ledger().stage("step") as largest:  # not timed: the first one of a process is slow
         _pass(step, micro[-1])
+    advance(2, n_pass)
     started = time.perf_counter()
     try:
         if step.balanced:
@@ -70,10 +86,12 @@ def _stepped(trial: Trial, step: Step, micro: Sequence[Batch]) -> Trial:
         norms, refused = step.gradient_norms(micro[0], units), ""
     except UserError as error:
         norms, refused = {}, str(error)
+    advance(3, n_pass)
     norm_seconds, started = time.perf_counter() - started, time.perf_counter()
     n_position, step_seconds = 0, 0.0
-    for batch in micro:
+    for done, batch in enumerate(micro, start=4):
         _pass(step, batch)
+        advance(done, n_pass)
         n_position, step_seconds = n_position + batch.input_ids.numel(), time.perf_counter() - started
         if step_seconds > ENOUGH:
             break

@@ -11,7 +11,7 @@ from ..pairing import Pair, Pairing, PairingContext
 from ..pairing.attention_patterns import attention_similarity
 from ..pairing.monotone_cka import MonotoneCKA
 from ..pairing.similarity import LIMIT, layer_similarity
-from ..progress import Reporter
+from ..progress import Reporter, Watched
 from ..strategy import available
 from .stages import attribution_of, context_of, semalign_of
 
@@ -23,14 +23,15 @@ def measure(run: Run, reporter: Reporter | None = None) -> dict[str, Any]:
         context = context_of(run)
     teacher, student = context.teacher, context.student
     site = method.pairing.similarity_site or method.site
-    with reporter.stage("comparing the layers' states"):
-        similarity = layer_similarity(teacher, student, context.extract, site)
-    with reporter.stage("scoring the teacher's layers"):
-        scores = attribution_of(run).seeded(run.seed).score(teacher, context.teacher_extract).tolist()
+    with reporter.stage("comparing the layers' states", len(context.extract)) as advance:
+        similarity = layer_similarity(teacher, student, context.extract, site, advance)
+    with reporter.stage("scoring the teacher's layers", len(context.extract)) as advance:
+        rows = Watched(context.teacher_extract, advance)
+        scores = attribution_of(run).seeded(run.seed).score(teacher, rows).tolist()
     asked = PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
     pairing = method.pairing.seeded(run.seed)
-    with reporter.stage("comparing attention patterns"):
-        alike = attention_similarity(teacher, student, context.extract)
+    with reporter.stage("comparing attention patterns", len(context.extract)) as advance:
+        alike = attention_similarity(teacher, student, context.extract, advance)
     patterns = None if alike is None else {"mean": float(alike.mean()), "values": alike.tolist()}
     return {
         "teacher": {"name": teacher.name, "width": teacher.width},

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..data import Batch
 from ..models import LanguageModel, evaluating
+from ..progress import Advance, silent
 from .similarity import spread
 
 LIMIT = 512
@@ -17,7 +18,7 @@ LIMIT = 512
 
 @torch.no_grad()
 def attention_similarity(
-    teacher: LanguageModel, student: LanguageModel, batches: Sequence[Batch]
+    teacher: LanguageModel, student: LanguageModel, batches: Sequence[Batch], advance: Advance = silent
 ) -> Float64[Tensor, "n_student n_teacher"] | None:
     """How alike the attention patterns of each student layer and each teacher layer are, in [0, 1]; 1 is the same.
 
@@ -31,7 +32,8 @@ def attention_similarity(
         return None
     sums: Tensor | None = None
     n_query = 0
-    for batch, place in zip(batches, spread([batch.followed for batch in batches], LIMIT), strict=True):
+    places = spread([batch.followed for batch in batches], LIMIT)
+    for done, (batch, place) in enumerate(zip(batches, places, strict=True), start=1):
         for row in range(len(batch.ids)):
             ours, theirs = aligned_positions(batch, row)
             asked = place[row, ours].nonzero()[:, 0]
@@ -49,6 +51,7 @@ def attention_similarity(
             found = torch.einsum("lhx,mgx->lhmg", *roots)
             sums = found if sums is None else sums + found
             n_query += len(asked)
+        advance(done, len(batches))
     if sums is None:
         return None
     return (sums / n_query).amax(3).mean(1)

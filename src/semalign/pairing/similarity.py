@@ -10,13 +10,14 @@ from ..data import Batch
 from ..errors import UserError
 from ..linalg.cka import CrossCKA
 from ..models import LanguageModel, Point, Site, check_layer_site, states_of
+from ..progress import Advance, silent
 
 LIMIT = 2048  # positions: CKA costs n squared; 30 layers of 576 against 24 take 4 s beside the two forward passes
 
 
 @torch.no_grad()
 def layer_similarity(
-    teacher: LanguageModel, student: LanguageModel, batches: Sequence[Batch], site: Site
+    teacher: LanguageModel, student: LanguageModel, batches: Sequence[Batch], site: Site, advance: Advance = silent
 ) -> Float64[Tensor, "n_student n_teacher"]:
     """Linear CKA in [0, 1] of states at answer tokens, every student layer with every teacher layer, on the CPU.
 
@@ -27,10 +28,12 @@ def layer_similarity(
     """
     check_layer_site(site)
     similarity = CrossCKA()
-    for batch, place in zip(batches, spread([batch.followed for batch in batches], LIMIT), strict=True):
+    places = spread([batch.followed for batch in batches], LIMIT)
+    for done, (batch, place) in enumerate(zip(batches, places, strict=True), start=1):
         if place.any():
             ours, theirs = _states(student, batch, site), _states(teacher, batch.of_teacher, site)
             similarity.update([state[place] for state in ours], [batch.at_student(state)[place] for state in theirs])
+        advance(done, len(batches))
     found = similarity.matrix().cpu()
     if not found.isfinite().all():
         raise UserError("the layers cannot be compared: a model's states on the extract rows hold NaN or Inf")

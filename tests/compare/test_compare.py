@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,3 +278,24 @@ def test_the_terminal_shows_every_variant(found):
     text = console.export_text()
     assert all(label in text for label in ("good", "same", "bad", "critical (the base)", "LoRA-SFT"))
     assert not np.any(["nan" in line for line in text.splitlines()])
+
+
+def test_published_comparisons_hold_what_is_written_today_but_for_what_their_page_says(found):
+    folder = Path(__file__).parents[2] / "docs" / "results"
+    page = (folder / "index.md").read_text(encoding="utf-8")
+    (said,) = (line for line in page.splitlines() if "ablations-smollm2.json are older than" in line)
+    published = {path.name: read_json(path) for path in sorted(folder.glob("*.json"))}
+    comparisons = {name: held for name, held in published.items() if "significance" in held}
+    assert len(comparisons) == 5
+    for name, held in comparisons.items():
+        assert set(held) == set(found), name
+        lacks = _keys(found) - _keys(held)
+        assert lacks == ({"signed_gap", "teacher_tokens", "closeness"} if name in said.split() else set()), name
+        assert all(f"`{key}`" in said for key in lacks), name
+        assert _keys(held) <= _keys(found), name
+
+
+def _keys(held):
+    """Of a method and of a task's cell."""
+    (method, *_), (row, *_) = held["methods"].values(), held["tasks"].values()
+    return {*method, *next(iter(row.values()))}

@@ -64,7 +64,7 @@ def test_screenshots_of_the_report(
 def test_screenshots_of_the_compare_page(
     *, chrome: Chrome, tmp_path: Path, kept: Path, name: str, place: str, dark: bool
 ) -> None:
-    write({"benchmarks": {}, **read_json(FIVE_SEEDS)}, tmp_path / "found", "Every method on the embedded pair")
+    write(read_json(FIVE_SEEDS), tmp_path / "found", "Every method on the embedded pair")
     page = tmp_path / "found/compare.html"
     assert page.stat().st_size < 3_000_000
     chrome.complaints.clear()
@@ -76,7 +76,7 @@ def test_screenshots_of_the_compare_page(
 
 
 def test_the_compare_page_sorts_filters_and_says_its_values(chrome: Chrome, tmp_path: Path) -> None:
-    write({"benchmarks": {}, **read_json(FIVE_SEEDS)}, tmp_path / "found", "Every method")
+    write(read_json(FIVE_SEEDS), tmp_path / "found", "Every method")
     chrome.complaints.clear()
     chrome.open(tmp_path / "found/compare.html")
     table = "document.getElementById('table-1').closest('table')"

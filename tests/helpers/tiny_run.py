@@ -5,7 +5,7 @@ import json
 import torch
 import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 SPLITS = {"train": range(20), "validation": range(20, 24), "extract": range(24, 28), "align": range(28, 30)}
 SPLITS["test"] = range(30, 36)
@@ -34,36 +34,39 @@ TASKS = {
 }
 
 
-def make_tokenizer():
+def make_tokenizer(texts=None, *, n_token=300, special=("<pad>", "<eos>"), chat_template=None):
+    """Trained on `texts`, by default on the sums; of the special tokens the first pads and the second ends."""
+    texts = [sums(i)["prompt"] + sums(i)["answer"] for i in range(30)] if texts is None else texts
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<pad>", "<eos>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        vocab_size=n_token, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
     )
-    core.train_from_iterator([sums(i)["prompt"] + sums(i)["answer"] for i in range(30)], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
+    core.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token=special[0], eos_token=special[1], chat_template=chat_template
+    )
 
 
-def write_model(folder, *, n_layer, width, seed=0, tokenizer=None):
+def write_model(folder, *, n_layer, width, seed=0, tokenizer=None, kind=LlamaConfig, n_position=128):
     tokenizer = tokenizer or make_tokenizer()
-    config = LlamaConfig(
+    config = kind(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=n_layer,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=128,
+        max_position_embeddings=n_position,
         pad_token_id=0,
         bos_token_id=None,
         eos_token_id=1,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = LlamaForCausalLM(config)
+        module = AutoModelForCausalLM.from_config(config)
         for parameter in module.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
     module.save_pretrained(folder)

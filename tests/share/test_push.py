@@ -5,38 +5,15 @@ import json
 
 import huggingface_hub
 import pytest
+from hub import log_in
 
 from semalign.errors import UserError
 from semalign.share import pack, send
 
 
-class Hub:
-    """Stands for HfApi: which models there are, and what was sent."""
-
-    def __init__(self):
-        self.models, self.sent, self.broken = {}, [], None
-
-    def repo_exists(self, repo_id):
-        if self.broken:
-            raise OSError(self.broken)
-        return repo_id in self.models
-
-    def create_repo(self, repo_id, *, private):
-        self.models[repo_id] = private
-
-    def upload_folder(self, *, repo_id, folder_path, allow_patterns, commit_message):
-        assert repo_id in self.models
-        self.sent.append((repo_id, folder_path, tuple(allow_patterns), commit_message))
-        return type("Commit", (), {"commit_url": f"hub/{repo_id}/commit/1"})()
-
-
 @pytest.fixture
 def hub(monkeypatch):
-    fake = Hub()
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: fake)
-    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "a token")
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    return fake
+    return log_in(monkeypatch)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def write_code(folder: Path) -> Path:
             "text": f"Write a function to return {i}.",
             "code": f"def number_{i}():\n    return {i}",
             "test_setup_code": "",
-            "test_list": [f"assert number_{i}() == {i}"],
+            "test_list": [f"assert number_{i}() {told}" for told in (f"== {i}", f"< {i + 1}", f"> {i - 1}")],
         }
         for i in range(1, mbpp.SIZE + 1)
     ]

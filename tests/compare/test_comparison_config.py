@@ -96,7 +96,7 @@ def test_settings_of_the_command_line_win(read):
         ({"methods": ["sft"]}, "methods: expected a mapping from names to methods, got ['sft']"),
         ({"recommended": "semalgn"}, "recommended: unknown method 'semalgn'. Did you mean 'semalign'?"),
         ({"seeds": 0}, "seeds: expected how many seeds, at least 1, or a list of them, got 0"),
-        ({"seeds": True}, "seeds: expected how many seeds"),
+        ({"seeds": True}, "seeds: expected a number, got true"),
         ({"seeds": [1, 1]}, "seeds: a seed is named twice: [1, 1]"),
         ({"seeds": [-1]}, "seeds: a seed is at least 0"),
         ({"training": {"epoch": 1}}, "c.yaml: pair 'one': 'training' takes no 'epoch'. Did you mean 'epochs'?"),

@@ -57,8 +57,8 @@ finally:
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_imports_nothing_heavy_and_is_quick(arguments):
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["ls"]])
+def test_help_and_ls_import_nothing_heavy_and_are_quick(arguments):
     before = sum(os.times()[2:4])  # of child processes
     done = subprocess.run([sys.executable, "-c", QUICK, *arguments], capture_output=True, text=True, check=True)
     seconds = sum(os.times()[2:4]) - before

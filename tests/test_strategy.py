@@ -1,6 +1,7 @@
 """Strategies: found by import, built from plain values, printed back to them; every mistake is one line."""
 
 import dataclasses
+import inspect
 import json
 import sys
 import typing
@@ -8,7 +9,7 @@ import typing
 import pytest
 
 from semalign.errors import UserError
-from semalign.strategy import KINDS, PACKAGES, Strategy, available, build, summary
+from semalign.strategy import KINDS, PACKAGES, Strategy, available, build, described
 
 REQUIRED = {("pairing", "manual"): {"pairs": [[0, 2], [3, 1]]}}
 """Arguments of the strategies that cannot be built from their name alone."""
@@ -257,8 +258,15 @@ def test_every_strategy_cites_and_explains_itself(kind, name):
     assert "source" in vars(cls)
     assert cls.source.strip()
     assert "__doc__" in vars(cls)
-    assert summary(cls).endswith((".", ":", ";")) or len(summary(cls)) > 20
-    assert not summary(cls).startswith(f"{cls.__name__}(")  # what dataclass writes where there is no docstring
+    first_line = inspect.getdoc(cls).partition("\n")[0]
+    assert first_line.endswith((".", ":", ";")) or len(first_line) > 20
+    assert not first_line.startswith(f"{cls.__name__}(")  # what dataclass writes where there is no docstring
+    assert described(kind)[name] == first_line
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_read_from_the_files_is_what_importing_them_finds(kind):
+    assert list(described(kind)) == list(available(kind))
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)

@@ -363,14 +363,14 @@ def ls(
     from rich.markup import escape
     from rich.table import Table
 
-    from .strategy import KINDS, available, summary
+    from .strategy import KINDS, described
 
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "what it is"):
         table.add_column(column, no_wrap=column != "what it is")
     for each in (kind,) if kind else KINDS:
-        for name, strategy in available(each).items():
-            table.add_row(each, name, escape(summary(strategy)))
+        for name, what in described(each).items():
+            table.add_row(each, name, escape(what))
     _print(table)
 
 

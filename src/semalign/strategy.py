@@ -5,6 +5,7 @@ keyword-only dataclass that names itself in its class statement, `class Depth(Pa
 to be edited for it to be found.
 """
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -13,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pydantic
@@ -99,9 +101,21 @@ def available(kind: str) -> "dict[str, type[Strategy]]":
     return dict(sorted(_REGISTRY[kind].items()))
 
 
-def summary(strategy: "type[Strategy]") -> str:
-    """The first line of a strategy's docstring."""
-    return (inspect.getdoc(strategy) or "").partition("\n")[0]
+def described(kind: str) -> dict[str, str]:
+    """All strategies of a kind by name, with the first line of what each says of itself.
+
+    Read from the files of its package, because importing them takes seconds.
+    """
+    if kind not in PACKAGES:
+        raise unknown("kind", kind, KINDS)
+    found: dict[str, str] = {}
+    for path in Path(__file__).parent.joinpath(*PACKAGES[kind].split(".")[1:]).rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                given = {keyword.arg: keyword.value for keyword in node.keywords}
+                if isinstance(name := given.get("name"), ast.Constant):
+                    found[str(name.value)] = (ast.get_docstring(node) or "").partition("\n")[0]
+    return dict(sorted(found.items()))
 
 
 def build(kind: str, given: Any, where: str = "") -> Any:

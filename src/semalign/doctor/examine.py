@@ -16,7 +16,7 @@ from ..report.units import memory, seconds
 from .advantage import examine_advantage
 from .controls import examine_controls
 from .finding import SEVERITIES, Finding, exit_code
-from .forecast import Forecast, forecast_evaluation, forecast_method, forecast_probe
+from .forecast import Forecast, forecast_again, forecast_evaluation, forecast_method, forecast_probe
 from .machine import examine_extras, examine_size
 from .rows import examine_rows, micro_of
 from .subject import Subject
@@ -100,7 +100,8 @@ def examine(
             trials.append(
                 tried("teacher_adapted", SFT(), adaptation(run, subject.teacher), micro, run.training, advance=advance)
             )
-        forecasts += [*forecast_method(subject, trials[0], micro), replace(teacher, stage="evaluate teacher_adapted")]
+        forecasts += forecast_method(subject, trials[0], micro)
+        forecasts.append(forecast_again(subject, "evaluate teacher_adapted", teacher, subject.teacher))
     probed, probe_seconds = None, 0.0
     if subject.context.extract:
         with reporter.stage("diagnosing the student"):
@@ -114,6 +115,6 @@ def examine(
         trials.append(trial)
         findings += examine_terms(trial)
         forecasts += forecast_method(subject, trial, micro, probe_seconds=probe_seconds)
-        forecasts.append(replace(student, stage=f"evaluate {name}"))
+        forecasts.append(forecast_again(subject, f"evaluate {name}", student, subject.student))
         forecasts += [replace(probed, stage=f"diagnose {name}")] if probed else []
     return Diagnosis(run.name, [*findings, *examine_size(subject, forecasts, trials)], forecasts)

@@ -46,6 +46,14 @@ def forecast_evaluation(subject: Subject, name: str, model: LanguageModel, advan
     return Forecast(f"evaluate {name}", seconds, peak)
 
 
+def forecast_again(subject: Subject, stage: str, before: Forecast, model: LanguageModel) -> Forecast:
+    """Scoring in a process that has trained: as fast, but more of what is freed is kept, so the peak is measured."""
+    options = subject.config.evaluation
+    most = [min(len(task.splits[options.split]), MORE, options.batch_size) for task in subject.rows.tasks]
+    peaks = [_scored(subject, model, task, n)[1] for task, n in zip(subject.rows.tasks, most, strict=True)]
+    return replace(before, stage=stage, peak_bytes=max(before.peak_bytes, *peaks))
+
+
 def forecast_probe(subject: Subject, name: str) -> tuple[Forecast, float]:
     """Probing a student once, measured whole, and the seconds of the shorter probe that training takes now and then."""
     context, ledger = subject.context, Ledger()

@@ -90,9 +90,12 @@ def test_every_shipped_comparison_names_the_rivals_and_their_controls(path, monk
     comparison = Comparison.read(path)
     (runs,) = comparison.runs(str(path)).values()
     assert comparison.recommended == "semalign"
-    assert {"sft", "pissa", "logit-kd", "semalign-v1", "semalign-fisher", "semalign-geometry"} < set(runs)
-    if path != ACROSS:  # rivals that need one tokenizer, or as many teacher layers as the student has
-        assert {"seeking", "laten", "hidden-kd", "gkd"} < set(runs)
+    assert {"sft", "semalign-v1", "semalign-fisher", "semalign-geometry"} < set(runs)
+    if path == ACROSS:  # the recipe starts from zero there
+        assert {"logit-kd-first", "logit-kd-common", "logit-kd-uld"} < set(runs)
+        assert {"semalign-logit-map", "semalign-procrustes-map"} < set(runs)
+    else:  # rivals that need one tokenizer, or as many teacher layers as the student has
+        assert {"pissa", "logit-kd", "seeking", "laten", "hidden-kd", "gkd"} < set(runs)
     assert runs["semalign-v1"].method == SemAlign()
     assert all(run.teacher.adapt and run.evaluation.split == "test" for run in runs.values())
 

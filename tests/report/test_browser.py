@@ -44,7 +44,7 @@ def test_page_renders_in_light_and_dark(page: Chrome, written: Path, tmp_path: P
 
 def test_the_browser_keeps_every_figure_and_section(page: Chrome) -> None:
     assert page.ask("document.querySelectorAll('.drawing > svg').length") == 13
-    assert page.ask("document.querySelectorAll('main > section').length") == 12
+    assert page.ask("document.querySelectorAll('main > section').length") == 11
     boxes = page.ask("[...document.querySelectorAll('.drawing > svg')].map(s => s.getBoundingClientRect().height)")
     assert min(boxes) > 50
 

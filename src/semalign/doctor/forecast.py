@@ -48,9 +48,8 @@ def forecast_evaluation(subject: Subject, name: str, model: LanguageModel, advan
 
 def forecast_again(subject: Subject, stage: str, before: Forecast, model: LanguageModel) -> Forecast:
     """Scoring in a process that has trained: as fast, but more of what is freed is kept, so the peak is measured."""
-    options = subject.config.evaluation
-    most = [min(len(task.splits[options.split]), MORE, options.batch_size) for task in subject.rows.tasks]
-    peaks = [_scored(subject, model, task, n)[1] for task, n in zip(subject.rows.tasks, most, strict=True)]
+    n_row = min(MORE, subject.config.evaluation.batch_size)
+    peaks = [_scored(subject, model, task, n_row)[1] for task in subject.rows.tasks]
     return replace(before, stage=stage, peak_bytes=max(before.peak_bytes, *peaks))
 
 

@@ -149,6 +149,8 @@ def test_generation_starts_from_the_tokens_of_training(make_model, tokenizer, te
     (prompt,) = harness._prompts.values()
     (example,) = encode([row], tokenizer, template=template, max_length=99)
     trained = example.input_ids[: example.n_prompt]
+    if template == "chat":
+        assert (prompt.tokens, prompt.owed) == (trained, ""), "a model is never asked to write the template's newline"
     # What is owed is given back: alone, or joined by the tokenizer with the answer's first space.
     assert trained[: len(prompt.tokens)] == prompt.tokens
     assert prompt.tokens.count(tokenizer.bos_token_id) == {"plain": 0, "chat": 2}[template]

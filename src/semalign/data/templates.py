@@ -19,9 +19,19 @@ def prompt_text(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template
     if template == "plain":
         return row.prompt
     turns = list(row.messages or ({"role": "user", "content": row.prompt},))
-    opening = turns.pop()["content"] if turns[-1]["role"] == "assistant" else ""
+    opening = row_text(row, template)
+    if turns[-1]["role"] == "assistant":
+        turns.pop()
     where = f"task '{row.task}' row '{row.id}'"
     return _render(tokenizer, turns, where=where, add_generation_prompt=True) + opening
+
+
+def row_text(row: Row, template: Template) -> str:
+    """What the row itself says at the end of `prompt_text`: all of it, or what opens the answer of a chat, often ''."""
+    if template == "plain":
+        return row.prompt
+    last = (row.messages or ({"role": "user", "content": ""},))[-1]
+    return last["content"] if last["role"] == "assistant" else ""
 
 
 def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int]:

@@ -12,6 +12,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 
 from semalign import ranks
 from semalign.data import Row, Template, encode, end_token, padding_token, prompt_text, prompt_tokens
+from semalign.data.templates import row_text
 from semalign.evaluation.generation import generate
 from semalign.evaluation.likelihood import Answered, Likelihood
 from semalign.evaluation.memory import Memory
@@ -56,10 +57,11 @@ class HarnessModel(_HFLM):
         self.truncated = self._answered = 0
         self._report, self._total = progress, total
         self._rows = {prompt_text(row, self.tokenizer, self.template): row for row in rows}
-        self._prompts = {text: self._prompt(text, row) for text, row in self._rows.items()}
+        self._prompts = {text: self._prompt(row) for text, row in self._rows.items()}
 
-    def _prompt(self, text: str, row: Row) -> Prompt:
-        return self._continuation.open(text, prompt_tokens(row, self.tokenizer, self.template))
+    def _prompt(self, row: Row) -> Prompt:
+        own = row_text(row, self.template)  # what a chat template writes is never joined with an answer
+        return self._continuation.open(own, prompt_tokens(row, self.tokenizer, self.template))
 
     def _prompt_of(self, text: str) -> Prompt:
         return self._prompts[text]

@@ -29,7 +29,7 @@ class Seq2SeqHarnessModel(HarnessModel):
         self._opening = Opening(self.tokenizer)
         self._answers = Seq2SeqLikelihood(model.module, rows=batch_size, pad=self._pad, begin=self._begin)
 
-    def _prompt(self, text: str, row: Row) -> Prompt:
+    def _prompt(self, row: Row) -> Prompt:
         return Prompt(encoder_tokens(row, self.tokenizer, self.template), "")
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[Answered]:

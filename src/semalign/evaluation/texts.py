@@ -2,7 +2,8 @@
 
 A tokenizer may join the whitespace that ends a prompt with what follows: training then shows the model one token for a
 newline and an indentation, and never the newline alone. So generation begins before such whitespace, and the model has
-to write it first, in whatever tokens it likes best ("token healing").
+to write it first, in whatever tokens it likes best ("token healing"). Not so before a chat's answer: the newline that a
+template ends with is a token of its own wherever chats are trained, and no model was ever asked to write it.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Continuation:
         return self([[token] for token in range(len(self.tokenizer))])
 
     def open(self, text: str, tokens: Sequence[int]) -> Prompt:
-        """The prompt without its last tokens as far as they are whitespace alone."""
+        """The prompt without its last tokens as far as they are whitespace alone, and in the `text` that may be owed."""
         kept, owed = list(tokens), ""
         while len(kept) > 1:
             (last,) = self([kept[-1:]])

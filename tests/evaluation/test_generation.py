@@ -54,9 +54,13 @@ def test_a_model_trained_on_a_joined_newline_and_indent_writes_it(make_model, to
     module.forward, original = _chain(module, logits), module.forward
     prompt = Continuation(tokenizer).open("f:\n", ids(tokenizer, "f:\n"))
     options = {"max_new_tokens": 6, "stops": ["\n\n"], "ends": [end], "pad": 0}
-    assert generate(module, [prompt], Continuation(tokenizer), **options) == ["    r"]
+    assert generate(module, [prompt], Continuation(tokenizer), **options) == [("    r", True)]
     unhealed = Prompt(ids(tokenizer, "f:\n"), "")
-    assert generate(module, [unhealed], Continuation(tokenizer), **options) == [""]
+    assert generate(module, [unhealed], Continuation(tokenizer), **options) == [("", True)]
+    short = {**options, "max_new_tokens": 2}
+    assert generate(module, [prompt], Continuation(tokenizer), **short) == [("    r", False)]
+    stopped = {**short, "stops": ["  r"]}
+    assert generate(module, [prompt], Continuation(tokenizer), **stopped) == [("  ", True)]
     module.forward = original
 
 
@@ -86,7 +90,7 @@ def test_a_row_says_the_same_when_those_beside_it_end_and_leave(make_model, toke
     prompts = [Prompt(ids(tokenizer, f"Question {i}:" * (1 + i % 3) + " is"), "") for i in range(9)]
     options: dict = {"max_new_tokens": 40, "ends": [tokenizer.eos_token_id], "pad": 0}
     free = generate(module, prompts, Continuation(tokenizer), stops=[], **options)
-    options["stops"] = [text[row : row + 2] for row, text in enumerate(free) if row % 3 and text[row:]]
+    options["stops"] = [text[row : row + 2] for row, (text, _) in enumerate(free) if row % 3 and text[row:]]
     sizes_seen = []
     hook = module.get_input_embeddings().register_forward_hook(lambda _m, given, _o: sizes_seen.append(len(given[0])))
 

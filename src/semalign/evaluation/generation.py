@@ -12,7 +12,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, 
 
 from semalign.evaluation.padding import padded
 from semalign.evaluation.prefix import can_share
-from semalign.evaluation.texts import Continuation, Opening, Prompt
+from semalign.evaluation.texts import Continuation, Opening, Prompt, Written
 from semalign.models import GREEDY, Drawn
 
 
@@ -26,7 +26,7 @@ def generate(
     ends: Sequence[int],
     pad: int,
     drawn: Drawn | None = None,
-) -> list[str]:
+) -> list[Written]:
     """The text after each prompt, up to its first stop text or end token; the same in any batch.
 
     Greedy, unless `drawn` holds a stream of random numbers for each row. Rows that have ended leave the batch.
@@ -68,7 +68,19 @@ def generate(
             if drawn:
                 drawn.keep(left)
     texts = continuation([until_end(row, ends) for row in written])
-    return [before_stops(text[len(prompt.owed) :], stops) for text, prompt in zip(texts, prompts, strict=True)]
+    own = [text[len(prompt.owed) :] for text, prompt in zip(texts, prompts, strict=True)]
+    return ended_texts(own, written, stops=stops, ends=ends)
+
+
+def ended_texts(
+    texts: Sequence[str], tokens: Sequence[Sequence[int]], *, stops: Sequence[str], ends: Sequence[int]
+) -> list[Written]:
+    """Each text up to its first stop text; `tokens` are what it was made of, an end token among them where one came."""
+    kept = [before_stops(text, stops) for text in texts]
+    return [
+        Written(short, len(short) < len(text) or any(token in ends for token in row))
+        for text, short, row in zip(texts, kept, tokens, strict=True)
+    ]
 
 
 def until_end(tokens: list[int], ends: Sequence[int]) -> list[int]:

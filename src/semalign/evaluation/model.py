@@ -16,7 +16,7 @@ from semalign.data.templates import row_text
 from semalign.evaluation.generation import generate
 from semalign.evaluation.likelihood import Answered, Likelihood
 from semalign.evaluation.memory import Memory
-from semalign.evaluation.texts import Continuation, Prompt
+from semalign.evaluation.texts import Continuation, Prompt, Written
 from semalign.models import Drawn, LanguageModel, stream_seed
 from semalign.models.sharding import in_company
 
@@ -122,19 +122,23 @@ class HarnessModel(_HFLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """The text after each context, up to its stop texts, without them."""
+        return [written.text for written in self.written(requests)]
+
+    def written(self, requests: Sequence[Instance]) -> list[Written]:
+        """The same, with whether each text ended before its room did."""
         asked = [_Asked(request.args[0], _settings(request)) for request in requests]  # pyright: ignore
-        keys = self.memory.keys("generate_until", asked)
+        keys = self.memory.keys("written", asked)
         texts = ranks.from_first([self.memory.recall(key) for key in keys])
         left = [index for index, text in enumerate(texts) if text is None]
         self._answer(len(requests) - len(left))
         for index, text in self._divided(lambda own: self._write_texts(asked, keys, own), left):
             texts[index] = text
             self.memory.keep(keys[index], text)
-        return texts
+        return [Written(*text) for text in texts]
 
     def _write_texts(
         self, asked: "Sequence[_Asked]", keys: Sequence[str], indices: list[int]
-    ) -> Iterator[tuple[int, str]]:
+    ) -> Iterator[tuple[int, Written]]:
         """The place of an index and its request's text, as batches get done."""
         place = {index: i for i, index in enumerate(indices)}
         for batch in self._alike(asked, indices):
@@ -142,7 +146,7 @@ class HarnessModel(_HFLM):
             yield from ((place[index], text) for index, text in zip(batch, written, strict=True))
             self._answer(len(batch))
 
-    def _write(self, asked: "Sequence[_Asked]", keys: Sequence[str]) -> list[str]:
+    def _write(self, asked: "Sequence[_Asked]", keys: Sequence[str]) -> list[Written]:
         """One batch of texts; all have the same settings."""
         settings = asked[0].settings
         drawn = None
@@ -150,7 +154,7 @@ class HarnessModel(_HFLM):
             drawn = Drawn(settings["temperature"], [stream_seed(settings.get("seed", 0), key) for key in keys])
         return self._generate([self._prompt_of(request.context) for request in asked], settings, drawn)
 
-    def _generate(self, prompts: Sequence[Prompt], settings: dict[str, Any], drawn: Drawn | None) -> list[str]:
+    def _generate(self, prompts: Sequence[Prompt], settings: dict[str, Any], drawn: Drawn | None) -> list[Written]:
         room = self.max_length - settings["max_gen_toks"]
         self.truncated += sum(len(prompt.tokens) > room for prompt in prompts)
         return generate(

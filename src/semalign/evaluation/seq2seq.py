@@ -11,11 +11,11 @@ from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaL
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from semalign.evaluation.generation import Ended, StopTexts, before_stops, until_end
+from semalign.evaluation.generation import Ended, StopTexts, ended_texts, until_end
 from semalign.evaluation.likelihood import LOGITS, Answered, answered
 from semalign.evaluation.padding import padded
 from semalign.evaluation.sharing import Tokens, by_length
-from semalign.evaluation.texts import Opening
+from semalign.evaluation.texts import Opening, Written
 from semalign.models import GREEDY, Drawn
 
 # What a model's own generation settings (BART's for summaries) would add to greedy search.
@@ -79,7 +79,7 @@ def generate_seq2seq(
     ends: Sequence[int],
     pad: int,
     drawn: Drawn | None = None,
-) -> list[str]:
+) -> list[Written]:
     """The text that answers each prompt, up to its first stop text or end token; the same in any batch.
 
     Greedy, unless `drawn` holds a stream of random numbers for each row.
@@ -103,5 +103,5 @@ def generate_seq2seq(
             pad_token_id=pad,
             **PLAIN,
         )
-    answers = [until_end(row, ends) for row in written[:, len(begin) :].tolist()]
-    return [before_stops(text, stops) for text in opening(answers)]
+    tokens = written[:, len(begin) :].tolist()
+    return ended_texts(opening([until_end(row, ends) for row in tokens]), tokens, stops=stops, ends=ends)

@@ -12,7 +12,7 @@ from semalign.errors import UserError
 from semalign.evaluation.likelihood import Answered
 from semalign.evaluation.model import HarnessModel, Pair
 from semalign.evaluation.seq2seq import Seq2SeqLikelihood, generate_seq2seq
-from semalign.evaluation.texts import Opening, Prompt
+from semalign.evaluation.texts import Opening, Prompt, Written
 from semalign.models import Drawn, LanguageModel
 
 
@@ -53,7 +53,7 @@ class Seq2SeqHarnessModel(HarnessModel):
             yield from batch
             self._answer(len(batch))
 
-    def _generate(self, prompts: Sequence[Prompt], settings: dict[str, Any], drawn: Drawn | None) -> list[str]:
+    def _generate(self, prompts: Sequence[Prompt], settings: dict[str, Any], drawn: Drawn | None) -> list[Written]:
         self.truncated += sum(len(prompt.tokens) > self.max_length for prompt in prompts)
         return generate_seq2seq(
             self.model,

@@ -20,6 +20,13 @@ class Prompt(NamedTuple):
     owed: str
 
 
+class Written(NamedTuple):
+    """A generated text, and whether an end token or a stop text ended it, or else the room for new tokens."""
+
+    text: str
+    ended: bool
+
+
 class Opening:
     """The text of tokens that a decoder writes from its beginning."""
 

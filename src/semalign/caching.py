@@ -1,6 +1,6 @@
 """The stage between plan and training: what the teacher says goes to disk, and its blocks out of memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -28,11 +28,12 @@ def cached(
     method: Method,
     context: MethodContext,
     plan: Plan,
-    examples: Sequence[Example],
+    rows: Mapping[str, Sequence[Example]],
 ) -> Iterator[TeacherCache | None]:
     """What a method follows while it trains within the block; None: the teacher, which then stays in memory.
 
-    A cache of the run's own is deleted when the training is done, one in a shared folder stays.
+    `rows` are those of the run by split. A cache of the run's own is deleted when the training is done, one in a shared
+    folder stays.
     """
     if config.cache is None or not method.cacheable:
         if config.cache is not None and method.uses_teacher:
@@ -40,6 +41,7 @@ def cached(
         yield None
         return
     assert isinstance(method, LoopMethod), "only a method that is a loss follows a teacher"
+    examples = method.trained_rows(rows)
     shared, own = config.cache_folder, folder / "cache" / name
     cache = TeacherCache.of(method.step(context, plan), config.cache, shared or own)
     for path in ranks.once(lambda: cache.repair(examples)):

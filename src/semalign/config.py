@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, PositiveInt, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveInt, model_serializer, model_validator
 
 from .data import SPLITS, TaskSpec
 from .errors import UserError
@@ -63,6 +63,15 @@ class ModelConfig(Part):
         return {"model": value} if isinstance(value, str) else value
 
 
+class Writing(Part):
+    """How the teacher answers the prompts of `rows.prompts`."""
+
+    temperature: NonNegativeFloat = 0.0
+    """0: its likeliest text. Above: drawn from its logits over the temperature."""
+    max_new_tokens: PositiveInt | None = None
+    """An answer that does not end within so many tokens is left out. None: as many as the task's scored answers get."""
+
+
 class TeacherConfig(ModelConfig):
     """The larger model."""
 
@@ -70,10 +79,11 @@ class TeacherConfig(ModelConfig):
     """Fine-tune the teacher with LoRA on the training rows first: likelihoods then measure knowledge, not format."""
     quantization: Quantization | None = None
     """Its layers in 8 or 4 bits a weight (bitsandbytes); `dtype` is then what it computes in."""
+    writes: Writing = Writing()
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return without_unchanged(self, plain(self), ("quantization",))
+        return without_unchanged(self, plain(self), ("quantization", "writes"))
 
 
 class DataConfig(Part):
@@ -186,7 +196,7 @@ class Run(Part):
         """The task specifications with `~` and `$VARIABLES` in their paths filled in."""
         return [
             task.model_copy(
-                update={part: expand(path) for part in ("folder", *SPLITS) if (path := getattr(task, part))}
+                update={part: expand(path) for part in ("folder", "prompts", *SPLITS) if (path := getattr(task, part))}
             )
             for task in self.data.tasks
         ]

@@ -8,10 +8,10 @@ from .config import Run
 from .data import Row, Task, load_task
 from .data.benchmarks import tested_rows
 from .data.overlap import Overlap, find_overlap
-from .data.sampling import content
+from .data.sampling import by_content, content
 from .errors import UserError
 
-TRAINING = ("train", "align", "extract")
+TRAINING = ("train", "align", "extract", "prompts")
 """Splits that a method trains or fits on."""
 SHOWN = 3  # pairs of rows that a warning names
 KEPT = 50  # pairs of rows that a record holds
@@ -63,7 +63,7 @@ def load_tasks(config: Run) -> tuple[list[Task], Contamination]:
     """
     tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.tasks]
     action, n = config.data.overlap, config.data.overlap_words
-    training = [row for task in tasks for split in TRAINING for row in task.splits[split]]
+    training = [row for task in tasks for split in TRAINING for row in task.splits.get(split, ())]
     scored = [row for task in tasks for row in task.splits[config.evaluation.split]]
     if action != "drop":
         _refuse_same(training, scored)
@@ -84,7 +84,7 @@ def _without(task: Task, found: Sequence[Overlap]) -> Task:
 
 
 def _refuse_same(training: Sequence[Row], scored: Sequence[Row]) -> None:
-    known = {content(row): row for row in scored}
+    known = by_content(scored)
     for row in training:
         twin = known.get(content(row))
         if twin is not None:

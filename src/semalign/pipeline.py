@@ -50,9 +50,12 @@ from .prepare import (
 )
 from .progress import Reporter
 from .record import make_record
-from .results import Rows, Trained, encode_rows
+from .results import Rows, Trained, encode_rows, encoded
 from .revisions import keep_commits, known_commits, parts, trusted_code
 from .run_folder import RunFolder
+from .teacher_answers import FOLDER as ANSWERS
+from .teacher_answers import STAGE as WRITE_ANSWERS
+from .teacher_answers import TeacherAnswers, write_answers
 from .tracking import tracked
 from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
@@ -72,6 +75,8 @@ class Work:
     pages: bool
     """Whether a person will look at this run by itself."""
     engine: Engine
+    answers: TeacherAnswers | None = None
+    """Of the teacher, to the prompts among the rows."""
 
 
 @stopping.listening()
@@ -132,7 +137,8 @@ def run(
             write_json(folder / "environment.json", surroundings)
             warnings = [*overlap.warnings, *uncovered, *_before(work, student, teacher)]
             adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
-            context = method_context(config, rows, teacher, student, tokens)
+            work = _with_answers(work, student, teacher)
+            context = method_context(config, work.rows, teacher, student, tokens)
             probe = Probe(teacher, context.extract, tokens, limit=PROBED) if context.extract else None
             diagnostics = {"student": _diagnose(work, "student", probe, student)}
             trained = {}
@@ -140,10 +146,11 @@ def run(
                 trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
             for name, result in trained.items():
                 warnings += _troubles(name, result.method, result.history)  # each was said when its training ended
+            warnings += work.answers.warnings if work.answers else []
             record = make_record(
                 config,
                 folder,
-                rows,
+                work.rows,
                 context,
                 trained=trained,
                 adapted=adapted,
@@ -151,6 +158,7 @@ def run(
                 warnings=warnings,
                 overlap=overlap.plain(),
                 tokenizers=tokenizers and tokenizers.plain(),
+                answers=work.answers and work.answers.plain(),
                 environment=surroundings,
                 started=started,
                 curves=pages,
@@ -246,10 +254,33 @@ def _before(work: Work, student: LanguageModel, teacher: LanguageModel) -> list[
 def _adapt_teacher(work: Work, teacher: LanguageModel) -> Trained:
     """LoRA-SFT of the teacher on the training rows, in place; the untouched teacher was scored before."""
     context = adaptation(work.config, teacher)
-    trained, adapter = _train(replace(work, rows=work.rows.of_teacher), "teacher_adapted", SFT(), context)
+    rows = work.rows.without_prompts().of_teacher
+    trained, adapter = _train(replace(work, rows=rows), "teacher_adapted", SFT(), context)
     adapter.requires_grad_(False)
     _score(work, teacher, "teacher_adapted")
     return trained
+
+
+def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) -> Work:
+    """The work with the teacher's answers to the prompts among its rows; written once, into teacher/answers."""
+    if not work.rows.n_prompt:
+        return work
+    folder, tasks = work.folder / ANSWERS, work.rows.tasks
+    if not work.folder.done(WRITE_ANSWERS):
+        with (
+            work.folder.stage(WRITE_ANSWERS) as cost,
+            work.reporter.stage("the teacher answers prompts", work.rows.n_prompt) as advance,
+            reading(teacher) as read,
+        ):
+            write_answers(teacher, tasks, work.config, folder, advance)
+            cost.tokens = cost.teacher_tokens = sum(ranks.gathered(read()))
+    found = TeacherAnswers.load(folder, tasks)
+    if not any(found.rows.values()):
+        raise UserError(f"{folder}: the teacher ended none of its answers; {found.warnings[0]}")
+    for warning in found.warnings:
+        work.reporter.warn(warning)
+    rows = {task: encoded(work.config, own, student, teacher) for task, own in found.rows.items()}
+    return replace(work, rows=work.rows.answered(rows), answers=found)
 
 
 def _train_and_score(
@@ -310,7 +341,7 @@ def _train(
         method=method,
         context=context,
         plan=plan,
-        examples=rows["train"],
+        rows=rows,
     )
     tracking = tracked(config.tracking, work.folder.path, run=config.name, training=name, config=config.plain())
     with caching as signals, tracking as log, reading(context.teacher) as read:

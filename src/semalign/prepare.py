@@ -140,7 +140,9 @@ def check_surroundings(config: Run) -> None:
 
 def n_step(config: Run, tasks: Sequence[Task]) -> int:
     """Optimiser steps of every training of a run."""
-    return config.training.n_step(sum(len(task.splits["train"]) for task in tasks))
+    return config.training.n_step(
+        sum(len(task.splits.get(split, ())) for task in tasks for split in ("train", "prompts"))
+    )
 
 
 def refuse_empty(config: Run, rows: Rows) -> None:
@@ -150,6 +152,12 @@ def refuse_empty(config: Run, rows: Rows) -> None:
         if not rows.split(split):
             names = ", ".join(task.name for task in rows.tasks)
             raise UserError(f"no rows in split '{split}' of {names}; add a task that has some")
+    following = [name for name, method in config.methods.items() if method.follows_answers]
+    if following and not rows.n_prompt:
+        raise UserError(
+            f"method '{following[0]}' trains on answers of the teacher, but no task has prompts for it; give "
+            "rows.prompts, or a file as 'prompts'"
+        )
 
 
 def cut_rows(config: Run, rows: Rows) -> list[str]:

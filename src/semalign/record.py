@@ -21,13 +21,14 @@ from .evaluation import (
     mean_gap,
     mean_score,
 )
-from .methods import MethodContext
+from .methods import Method, MethodContext
 from .models import LanguageModel, Site
 from .models.quantized import n_weight
 from .paired import differences
 from .results import Rows, Trained
 from .run_folder import RunFolder
 from .strategy import Strategy
+from .teacher_answers import STAGE as WRITE_ANSWERS
 
 PAPER = {"name": "SemAlign", "source": "Gu, Aleti, Chen, Zhang 2025, arXiv:2510.24208"}
 STAGES = ("prepare", "cache", "train")  # of a method: those in which the teacher reads for it
@@ -44,6 +45,7 @@ def make_record(
     diagnostics: dict[str, Any] | None,
     warnings: list[str],
     tokenizers: dict[str, Any] | None,
+    answers: dict[str, Any] | None,
     overlap: dict[str, Any],
     environment: dict[str, Any],
     started: float,
@@ -86,6 +88,7 @@ def make_record(
         "warnings": [*warnings, *_unhelped(outcomes, config)],
         "overlap": overlap,
         "tokenizers": tokenizers,
+        **({"answers": answers} if answers else {}),
         "citations": _citations(config),
         "notes": [note for task in rows.tasks for note in task.notes],
     }
@@ -102,6 +105,12 @@ def _model(part: ModelConfig, model: LanguageModel) -> dict[str, Any]:
         **({"encoder_decoder": True} if model.is_encoder_decoder else {}),
         **({"quantization": part.quantization} if isinstance(part, TeacherConfig) and part.quantization else {}),
     }
+
+
+def _teacher_tokens(key: str, method: Method, read: Mapping[str, int]) -> int:
+    """What the teacher read for a method, by stage of the run; its answers count for each method trained on them."""
+    stages = [f"{work} {key}" for work in STAGES] + ([WRITE_ANSWERS] if method.follows_answers else [])
+    return sum(read.get(stage, 0) for stage in stages)
 
 
 def _outcomes(scores: Mapping[str, TaskScore]) -> dict[str, list[float]]:
@@ -143,7 +152,7 @@ def _models(
             "trainable": result.history.n_trainable if result else 0,
             "steps": result.history.n_step if result else 0,
             "train_tokens": result.history.n_token if result else 0,
-            "teacher_tokens": sum(read.get(f"{work} {key}", 0) for work in STAGES) if result else 0,
+            "teacher_tokens": _teacher_tokens(key, result.method, read) if result else 0,
             "method": result.method.spec() if result else None,
         }
 

@@ -20,7 +20,13 @@ from .stopping import check
 
 UNTOUCHED = ("evaluate student", "benchmarks student", "evaluate teacher", "benchmarks teacher")
 ADAPTED = tuple(f"{work} teacher_adapted" for work in ("prepare", "train", "evaluate", "benchmarks"))
-STAGE_FOLDERS = {"prepare": "prepare", "train": "train", "evaluate": "eval", "benchmarks": "benchmarks"}
+STAGE_FOLDERS = {
+    "prepare": "prepare",
+    "train": "train",
+    "evaluate": "eval",
+    "benchmarks": "benchmarks",
+    "write": "teacher",
+}
 # What those stages depend on beside rows and weights; the adapted teacher on the training options too.
 DECISIVE = ("teacher", "student", "data", "evaluation", "seed", "device", "root")
 ASKED = ("evaluation.benchmarks", "device", "root")  # what the benchmarks of a model depend on
@@ -135,7 +141,7 @@ class RunFolder:
             return not any(_first_difference(_at(config, part), _at(other_config, part)) for part in parts)
 
         if inputs == other_inputs and agreed(*DECISIVE):
-            return [*UNTOUCHED, *(ADAPTED if agreed("training") else ())]
+            return [*UNTOUCHED, *((*ADAPTED, "write answers") if agreed("training") else ())]
         weights = {role: f"the {role}'s weights" for role in ("student", "teacher")}
         same = [role for role, name in weights.items() if inputs.get(name) == other_inputs.get(name)]
         return [f"benchmarks {role}" for role in same if agreed(f"{role}.model", f"{role}.dtype", *ASKED)]

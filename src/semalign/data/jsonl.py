@@ -33,13 +33,17 @@ def read_rows(
     path: Path, *, task: str, fields: Mapping[str, str] | None = None, layout: Format | None = None
 ) -> list[Row]:
     """The rows of a file; one without an id is `<file stem>-<line number>`, or by its place where rows share lines."""
+    return rows_from_records(named_records(path), task=task, fields=fields, layout=layout)
+
+
+def named_records(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """The place of each record of a file for errors, an id for it, and the record."""
     records = read_jsonl(path)
     one_a_line = len({number for number, _ in records}) == len(records)
-    named = [
+    return [
         (f"{path} line {number}", f"{path.stem}-{number if one_a_line else place}", record)
         for place, (number, record) in enumerate(records, start=1)
     ]
-    return rows_from_records(named, task=task, fields=fields, layout=layout)
 
 
 def _of_lines(path: Path, lines: list[str]) -> list[tuple[int, Any]]:

@@ -69,13 +69,19 @@ def content(row: Row) -> tuple[str, str]:
     return folded(row.prompt), folded(row.answer)
 
 
+def by_content(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
+    """The rows by what a twin of theirs would say, a twin without an answer too."""
+    found = {content(row): row for row in rows}
+    return {(prompt, ""): row for (prompt, _), row in found.items()} | found
+
+
 def folded(text: str) -> str:
     return " ".join(text.split())
 
 
 def check_disjoint(splits: Mapping[str, Sequence[Row]], task: str) -> None:
     """Raises where a row of another split is, by content, also a test row."""
-    tested = {content(row): row.id for row in splits.get("test", ())}
+    tested = by_content(splits.get("test", ()))
     for split, rows in splits.items():
         if split == "test":
             continue
@@ -83,5 +89,5 @@ def check_disjoint(splits: Mapping[str, Sequence[Row]], task: str) -> None:
             if content(row) in tested:
                 twin = tested[content(row)]
                 raise UserError(
-                    f"task '{task}': {split} row '{row.id}' is also test row '{twin}'; remove it from one of them"
+                    f"task '{task}': {split} row '{row.id}' is also test row '{twin.id}'; remove it from one of them"
                 )

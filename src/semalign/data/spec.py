@@ -16,13 +16,20 @@ EMBEDDED = "embedded:"
 
 
 class RowCounts(Part):
-    """How many rows of each split a run uses; None uses all."""
+    """How many rows of each split a run uses; None uses all, and no prompts but those of a file of their own."""
 
     extract: PositiveInt | None = None
     align: PositiveInt | None = None
     train: PositiveInt | None = None
     validation: PositiveInt | None = None
     test: PositiveInt | None = None
+    prompts: PositiveInt | None = None
+    """Prompts that the teacher answers, for methods that train on its answers: of the file `prompts`, or rows of train
+    that are not trained on, whose own answers nobody looks at."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_unchanged(self, plain(self), ("prompts",))
 
 
 class FieldNames(Part):
@@ -75,6 +82,8 @@ class TaskSpec(Part):
     - `train`, `validation`, `test`, `extract`, `align`: JSON-lines files (or JSON files of one list) by path;
     - `hub`: a data set id, or its id, config, revision and split names.
 
+    Beside any of them, `prompts` may name a file of rows without answers.
+
     Paths are relative to the configuration file. The plain text `embedded:facts` or `gsm8k` stands for the task of that
     name.
     """
@@ -87,6 +96,8 @@ class TaskSpec(Part):
     test: str | None = None
     extract: str | None = None
     align: str | None = None
+    prompts: str | None = None
+    """A JSON-lines file of prompts that the teacher answers; answers in it are not looked at."""
     hub: HubSource | None = None
     format: Format | None = None
     """How rows are laid out. None: told by their keys, row by row."""
@@ -111,7 +122,7 @@ class TaskSpec(Part):
 
     @model_serializer(mode="wrap")
     def _without_default(self, plain: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return without_unchanged(self, plain(self), ("format",))
+        return without_unchanged(self, plain(self), ("format", "prompts"))
 
     @field_validator("stop")
     @classmethod

@@ -11,6 +11,7 @@ from ..errors import UserError, unknown
 from .benchmarks import load_benchmark
 from .hub import read_hub
 from .jsonl import read_rows
+from .prompts import prompts_beside, prompts_of_file
 from .rows import Row
 from .sampling import carve, check_disjoint, sample
 from .source import Loaded
@@ -24,8 +25,8 @@ NEEDS = {"multiple_choice": ("choices", "gold"), "exact_match": ("final",), "pas
 class Task:
     """A task ready to run.
 
-    `splits` holds the rows used of all five splits (empty ones where a benchmark has no training rows), `notes` what a
-    reader of the report must know about them.
+    `splits` holds the rows used of all five splits (empty ones where a benchmark has no training rows), and `prompts`,
+    rows with an empty answer, where the teacher shall answer some; `notes` what a reader of the report must know.
     """
 
     name: str
@@ -50,6 +51,9 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
         notes += carved
     if "test" not in splits:
         raise UserError(f"task '{spec.name}': no test rows; give 'test', or rows.test to take that many out of train")
+    asked = _prompts(spec, splits.get("train", []), seed=seed, root=root)
+    if asked:
+        splits["prompts"] = asked
     check_disjoint(splits, spec.name)
     used = {split: [] for split in SPLITS} | {
         split: sample(splits[split], sizes[split], seed=seed, task=spec.name, split=split)
@@ -64,9 +68,21 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
         score=score,
         max_new_tokens=spec.max_new_tokens or loaded.max_new_tokens,
         stop=list(loaded.stop if spec.stop is None else spec.stop),
-        splits={split: [_scorable(row, score, split) for row in rows] for split, rows in used.items()},
+        splits={split: [_scorable(row, score, split) for row in rows] for split, rows in used.items()}
+        | ({"prompts": asked} if asked else {}),
         notes=tuple(notes),
     )
+
+
+def _prompts(spec: TaskSpec, train: list[Row], *, seed: int, root: Path) -> list[Row]:
+    """The rows that the teacher answers."""
+    count = spec.rows.prompts
+    if spec.prompts is not None:
+        how: dict[str, Any] = {"fields": spec.fields.given(), "layout": spec.format}
+        return prompts_of_file(root / spec.prompts, task=spec.name, count=count, seed=seed, **how)
+    if count is None:
+        return []
+    return prompts_beside(train, n_train=spec.rows.train, count=count, seed=seed, task=spec.name)
 
 
 def _load(spec: TaskSpec, root: Path) -> Loaded:

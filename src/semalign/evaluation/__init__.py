@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from semalign.evaluation.extra import needing_lm_eval
 
 if TYPE_CHECKING:
+    from semalign.evaluation.memory import Memory
+    from semalign.evaluation.sampling import Draws
     from semalign.evaluation.score_tasks import evaluate
     from semalign.evaluation.scores import TaskScore
     from semalign.evaluation.statistics import (
@@ -20,9 +22,13 @@ if TYPE_CHECKING:
         mean_score,
         paired_difference,
     )
+    from semalign.evaluation.written import write_texts
 
 _HOME = {
+    "Draws": "sampling",
+    "Memory": "memory",
     "evaluate": "score_tasks",
+    "write_texts": "written",
     "TaskScore": "scores",
     "Interval": "statistics",
     "bits_difference": "statistics",
@@ -35,7 +41,9 @@ _HOME = {
 }
 
 __all__ = [
+    "Draws",
     "Interval",
+    "Memory",
     "TaskScore",
     "bits_difference",
     "bits_interval",
@@ -45,6 +53,7 @@ __all__ = [
     "mean_gap",
     "mean_score",
     "paired_difference",
+    "write_texts",
 ]
 
 

@@ -52,7 +52,7 @@ def evaluate(
             _check(task, split)
         box, missing = _open_sandbox(stack, tasks, skip_unavailable)
         stack.enter_context(quiet())
-        lm = model if isinstance(model, LM) else _open_model(stack, model, template, batch_size)
+        lm = model if isinstance(model, LM) else open_model(stack, model, template, batch_size)
         if memory is not None and isinstance(lm, HarnessModel):
             lm.memory = memory
         for task in tasks:
@@ -100,7 +100,7 @@ def _document(index: int, row: Row, lm: LM, template: Template) -> Sample:
     return {"index": index, "prompt": prompt, "answer": row.answer, "choices": choices, "gold": gold}
 
 
-def _open_model(stack: contextlib.ExitStack, model: LanguageModel, template: Template, batch_size: int) -> HarnessModel:
+def open_model(stack: contextlib.ExitStack, model: LanguageModel, template: Template, batch_size: int) -> HarnessModel:
     stack.enter_context(evaluating(model.module))
     kind = Seq2SeqHarnessModel if model.is_encoder_decoder else HarnessModel
     return kind(model, template=template, batch_size=batch_size)

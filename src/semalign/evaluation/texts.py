@@ -62,7 +62,7 @@ class Continuation:
         return self([[token] for token in range(len(self.tokenizer))])
 
     def open(self, text: str, tokens: Sequence[int]) -> Prompt:
-        """The prompt without its last tokens as far as they are whitespace alone, and in the `text` that may be owed."""
+        """The prompt without its last tokens, as far as they are whitespace alone and end `text`, which may be owed."""
         kept, owed = list(tokens), ""
         while len(kept) > 1:
             (last,) = self([kept[-1:]])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from jaxtyping import Int
 from torch import Tensor
@@ -30,6 +30,7 @@ else:  # importing peft takes four seconds
     PeftModel = Any
 
 START = "start.safetensors"
+Answers = Literal["gold", "teacher", "both"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +122,7 @@ class Given:
     """What a training is given by the run."""
 
     rows: Mapping[str, Sequence[Example]]
-    """By split: `train`, `extract`, and what else the tasks have (`align`)."""
+    """By split: `train`, `extract`, and what else the tasks have (`align`); of `prompts` the teacher's answers."""
     options: TrainingOptions
     pad_id: int
     folder: Path
@@ -136,6 +137,11 @@ class Given:
     """What the training costs beside what its history says; where there are checkpoints, they carry it."""
     engine: Engine | None = None
     """None: the one that fits the processes that were started."""
+
+    @property
+    def n_row(self) -> dict[str, int]:
+        """Rows by split."""
+        return {split: len(rows) for split, rows in self.rows.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +159,11 @@ class Method(Strategy, abc.ABC, kind="method"):
     """Whether `gradient_checkpointing` has an effect on its training."""
     learned_map: ClassVar[bool] = False
     """Whether student and teacher states meet through a map that is trained with the student."""
+
+    @property
+    def follows_answers(self) -> bool:
+        """Whether it trains on answers that the teacher has written."""
+        return False
 
     @property
     def cacheable(self) -> bool:
@@ -187,8 +198,8 @@ class Method(Strategy, abc.ABC, kind="method"):
         """Train what `adapt` put on the student, and leave the result there."""
 
     def n_step(self, options: TrainingOptions, n_row: Mapping[str, int]) -> int:
-        """Optimiser steps that `fit` takes on so many rows a split."""
-        return options.n_step(n_row["train"])
+        """Optimiser steps that `fit` takes on so many rows a split: as many whichever of the rows it trains on."""
+        return options.n_step(n_row["train"] + n_row.get("prompts", 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +207,23 @@ class LoopMethod(Method, abc.ABC):
     """A method that is a loss: trained by the loop that all of them share, on one budget."""
 
     checkpoints = True
+
+    answers: Answers = "gold"
+    """What it trains on: the training rows with their gold answers, the prompts that the teacher has answered
+    (`rows.prompts`), or both. The number of steps is the same."""
+
+    @property
+    def follows_answers(self) -> bool:
+        return self.answers != "gold"
+
+    def spec(self) -> dict[str, Any]:
+        values = super().spec()
+        return values if self.follows_answers else {name: x for name, x in values.items() if name != "answers"}
+
+    def trained_rows(self, given: Mapping[str, Sequence[Example]]) -> list[Example]:
+        """Those of the rows of a run, by split, that it trains on."""
+        gold, written = given["train"], given.get("prompts", ())
+        return [*(gold if self.answers != "teacher" else ()), *(written if self.follows_answers else ())]
 
     @abc.abstractmethod
     def step(self, context: MethodContext, plan: Plan) -> Step:
@@ -208,8 +236,9 @@ class LoopMethod(Method, abc.ABC):
         with recomputing(context.student) if given.options.gradient_checkpointing else nullcontext():
             history = train(
                 step,
-                given.rows["train"],
+                self.trained_rows(given.rows),
                 given.options,
+                n_step=self.n_step(given.options, given.n_row),
                 pad_id=given.pad_id,
                 seed=context.seed,
                 folder=given.folder,

@@ -1,5 +1,6 @@
 """The training loop: a step module that returns the loss, exact accumulation, metrics by the line, resuming."""
 
+import itertools
 import math
 import random
 import time
@@ -74,6 +75,7 @@ def train(
     pad_id: int,
     seed: int,
     folder: Path,
+    n_step: int | None = None,
     advance: Callable[[int], None] = lambda _done: None,
     probe: Callable[[], dict[str, Any]] | None = None,
     tally: Tally | None = None,
@@ -84,7 +86,7 @@ def train(
 
     A folder that holds a checkpoint is resumed from it, to the same bits. A run that is asked to stop ends its step,
     saves a checkpoint and raises KeyboardInterrupt. What `tally` counts goes into checkpoints. The order of rows
-    depends on the seed and the epoch alone.
+    depends on the seed and the epoch alone. `n_step` steps are taken, or as many as the options say for these rows.
     `probe` measures the student every `diagnose_every` steps, `log` gets the entry of each. Of several processes
     each runs a part of every step, and the first one writes; but for dropout, which each draws by itself, they train as
     one would.
@@ -96,7 +98,7 @@ def train(
     optimizer = torch.optim.AdamW(
         list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay
     )
-    plan = batch_plan(len(examples), options, seed)
+    plan = batch_plan(len(examples), options, seed, n_step)
     mishaps = Mishaps(folder, options)
     restart = Restart(folder, parameters, optimizer, seed=seed, mishaps=mishaps, tally=tally or Tally())
     step = restart.begin()
@@ -154,14 +156,20 @@ def _history(entries: list[dict[str, Any]], parameters: dict[str, nn.Parameter],
     )
 
 
-def batch_plan(n_row: int, options: TrainingOptions, seed: int) -> list[list[int]]:
-    """Row indices of every step: each epoch a new order, the last batch of an epoch as small as it comes."""
-    plan = []
-    for epoch in range(options.epochs):
+def batch_plan(n_row: int, options: TrainingOptions, seed: int, n_step: int | None = None) -> list[list[int]]:
+    """Row indices of every step: each epoch a new order, the last batch of an epoch as small as it comes.
+
+    As many epochs as the options say, or as it takes for `n_step` steps.
+    """
+    plan: list[list[int]] = []
+    n_step = options.n_step(n_row) if n_step is None else n_step
+    for epoch in itertools.count():
+        if len(plan) >= n_step:
+            break
         order = list(range(n_row))
         random.Random(f"{seed}/{epoch}").shuffle(order)
         plan += [order[i : i + options.batch_size] for i in range(0, n_row, options.batch_size)]
-    return plan
+    return plan[:n_step]
 
 
 def stage_starts(n_step: int, n_stage: int) -> list[int]:

@@ -1,0 +1,281 @@
+"""The teacher answers prompts, and methods train on its answers: which rows, which answers, and at what price."""
+
+import json
+
+import pytest
+import yaml
+from tiny_run import config_of, names, sums, write_model, write_rows
+
+from semalign import pipeline
+from semalign.artifacts import read_json
+from semalign.config import Run
+from semalign.data import TaskSpec, load_task
+from semalign.data.prompts import prompts_of_file
+from semalign.errors import UserError
+from semalign.methods import LoopMethod
+from semalign.models import load
+from semalign.progress import Reporter
+from semalign.strategy import build
+from semalign.teacher_answers import write_answers
+from semalign.training import TrainingOptions
+from semalign.training.loop import batch_plan
+
+BOTH, ONLY = {"name": "sft", "answers": "both"}, {"name": "logit_kd", "answers": "teacher"}
+
+
+def task_of(world, **changes):
+    return {"name": "names", "folder": "names", "score": "likelihood", **changes}
+
+
+def asking(world, name, **changes):
+    """A run of 8 gold rows and 10 prompts; untrained teachers hardly ever end, so any text of 4 tokens is an answer."""
+    rows = {"train": 8, "prompts": 10}
+    data = {"template": "plain", "max_length": 48, "tasks": [task_of(world, rows=rows, stop=["e", "a", "i", "o", "n"])]}
+    training = {"epochs": 2, "batch_size": 6, "learning_rate": 0.01, "lora": {"rank": 2}}
+    teacher = {"model": "./teacher", "writes": {"max_new_tokens": 40, "temperature": 1.0}}
+    given = {"data": data, "training": training, "teacher": teacher, "controls": {"gold": "sft", "both": BOTH}}
+    return config_of(world, name=name, **(given | {"method": ONLY} | changes))
+
+
+def run(config, out, **options):
+    return pipeline.run(config, out, reporter=Reporter(quiet=True), pages=False, **options)
+
+
+@pytest.fixture(scope="module")
+def done(world):
+    return run(asking(world, "asking"), world / "asking")
+
+
+def answers_of(folder, task="names"):
+    lines = (folder / "teacher" / "answers" / f"{task}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+# which rows
+
+
+def splits(world, **rows):
+    spec = TaskSpec.model_validate(task_of(world, rows=rows))
+    return load_task(spec, seed=3, root=world).splits
+
+
+def test_prompts_are_rows_that_are_not_trained_on_and_change_nothing_else(world):
+    without, some, more = splits(world, train=8), splits(world, train=8, prompts=5), splits(world, train=8, prompts=12)
+    assert "prompts" not in without
+    for split, rows in without.items():
+        assert some[split] == more[split] == rows
+    ids = {split: {row.id for row in rows} for split, rows in more.items()}
+    assert len(ids["prompts"]) == 12
+    assert not ids["prompts"] & ids["train"]
+    assert {row.id for row in some["prompts"]} < ids["prompts"]
+
+
+def test_nobody_sees_a_gold_answer_of_a_prompt(world):
+    prompts = splits(world, train=8, prompts=5)["prompts"]
+    assert [(row.answer, row.extra) for row in prompts] == [("", {})] * 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"prompts": 5}, "give rows.train, or a file"),
+        ({"train": 18, "prompts": 5}, "ask for 23 rows of train, there are 20"),
+    ],
+)
+def test_prompts_that_are_not_there_are_refused(world, rows, message):
+    with pytest.raises(UserError, match=message):
+        splits(world, **rows)
+
+
+FORMS = [
+    {"prompt": "Say a."},
+    {"question": "Say a."},
+    {"instruction": "Say", "input": "a."},
+    {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Say a."}]},
+    {"conversations": [{"from": "human", "value": "Say a."}]},
+    {"prompt": [{"role": "user", "content": "Say a."}]},
+]
+
+
+@pytest.mark.parametrize("record", FORMS, ids=lambda record: next(iter(record)))
+def test_a_file_of_prompts_needs_no_answers_and_drops_those_it_has(record, tmp_path):
+    answered = {
+        "prompt": {"completion": [{"role": "assistant", "content": "a"}]}
+        if isinstance(record.get("prompt"), list)
+        else {"answer": "a"},
+        "question": {"answer": "a"},
+        "instruction": {"output": "a"},
+        "messages": {"messages": [*record.get("messages", []), {"role": "assistant", "content": "a"}]},
+        "conversations": {"conversations": [*record.get("conversations", []), {"from": "gpt", "value": "a"}]},
+    }[next(iter(record))]
+    read = []
+    for name, rows in (("open", record), ("closed", {**record, **answered})):
+        write_rows(tmp_path / f"{name}.jsonl", [{"id": "x", **rows}])
+        how = {"task": "t", "count": None, "seed": 0, "fields": {}, "layout": None}
+        read += prompts_of_file(tmp_path / f"{name}.jsonl", **how)
+    assert read[0] == read[1]
+    assert read[0].answer == ""
+    assert "a." in read[0].prompt
+
+
+def test_a_prompt_of_a_test_row_is_refused(world, tmp_path):
+    write_rows(tmp_path / "open.jsonl", [{"prompt": names(31)["prompt"]}])
+    spec = TaskSpec.model_validate(task_of(world, prompts=str(tmp_path / "open.jsonl")))
+    with pytest.raises(UserError, match="prompts row 'open-1' is also test row 'n31'"):
+        load_task(spec, seed=0, root=world)
+
+
+# which steps
+
+
+def test_a_plan_of_more_steps_begins_with_the_shorter_one():
+    options = TrainingOptions(epochs=2, batch_size=4)
+    short = batch_plan(10, options, seed=5)
+    assert len(short) == 6
+    assert batch_plan(10, options, 5, 6) == short
+    long = batch_plan(10, options, 5, 8)
+    assert (long[:6], len(long)) == (short, 8)
+    assert batch_plan(10, options, 5, 5) == short[:5]
+
+
+def test_what_says_nothing_of_answers_is_told_as_before():
+    assert "answers" not in build("method", "sft", "method").spec()
+    method = build("method", BOTH, "method")
+    assert isinstance(method, LoopMethod)
+    assert build("method", method.spec(), "method") == method
+    assert [method.replace(answers=answers).follows_answers for answers in ("gold", "teacher", "both")] == [
+        False,
+        True,
+        True,
+    ]
+
+
+# a whole run
+
+
+@pytest.mark.slow
+def test_every_method_takes_the_same_steps_on_its_own_rows(done):
+    record = read_json(done / "record.json")
+    told = record["answers"]["tasks"]["names"]
+    assert told["prompts"] == 10
+    assert told["answers"] + told["unended"] + told["empty"] == 10
+    assert told["answers"] == len(answers_of(done)) > 4
+    n_step = TrainingOptions(epochs=2, batch_size=6).n_step(8 + told["answers"])
+    models = {model["key"]: model for model in record["models"] if model["steps"]}
+    assert {model["steps"] for model in models.values()} == {n_step}
+    written = sum(cost["teacher_tokens"] for cost in record["costs"] if cost["stage"] == "write answers")
+    assert written > 0
+    assert models["gold"]["teacher_tokens"] == 0
+    assert models["both"]["teacher_tokens"] == written, "SFT asks its teacher for nothing else"
+    assert models["logit_kd"]["teacher_tokens"] > written
+
+
+@pytest.mark.slow
+def test_answers_are_texts_of_the_teacher(done, world):
+    """Each of them is what it writes after the prompt alone, by the run's seed, whatever was asked beside it."""
+    config = Run.read(done / "config.yaml")
+    task = load_task(config.tasks[0], seed=config.seed, root=world)
+    wanted = answers_of(done)[2]
+    alone = task.splits["prompts"]
+    one = [row for row in alone if row.id == wanted["id"]]
+    assert one[0].prompt == wanted["prompt"]
+    task.splits["prompts"] = one
+    write_answers(load(str(world / "teacher")), [task], config, world / "alone")
+    assert json.loads((world / "alone" / "names.jsonl").read_text()) == wanted
+    assert wanted["answer"] != names(int(wanted["id"][1:]))["answer"]
+
+
+@pytest.mark.slow
+def test_gold_answers_of_prompts_make_no_difference(done, world, tmp_path):
+    """The same run where every answer of the training file that is not drawn for training is another one."""
+    trained = {row.id for row in splits_of(done, world)["train"]}
+    for name in ("teacher", "student"):
+        (tmp_path / name).symlink_to(world / name)
+    (tmp_path / "names").mkdir()
+    for path in (world / "names").iterdir():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if path.stem == "train":
+            rows = [row if row["id"] in trained else {**row, "answer": "LEAK"} for row in rows]
+        write_rows(tmp_path / "names" / path.name, rows)
+    other = run(asking(tmp_path, "asking"), tmp_path / "out")
+    assert answers_of(other) == answers_of(done)
+    for name in ("gold", "both", "logit_kd"):
+        path = f"train/{name}/adapter/adapter_model.safetensors"
+        assert (other / path).read_bytes() == (done / path).read_bytes()
+
+
+def splits_of(folder, world):
+    config = Run.read(folder / "config.yaml")
+    return load_task(config.tasks[0], seed=config.seed, root=world).splits
+
+
+@pytest.mark.slow
+def test_a_stopped_stage_goes_on_where_it_was(done, world, monkeypatch):
+    """The second start writes only what the first had not, and the run is the same to the bit."""
+    config = asking(world, "stopped", evaluation={"batch_size": 4})
+    from semalign.evaluation import generation, model
+
+    real, asked = generation.generate, []
+
+    def breaking(module, prompts, *args, **options):
+        if len(asked) == 1 and not resumed:
+            raise KeyboardInterrupt
+        asked.append(len(prompts))
+        return real(module, prompts, *args, **options)
+
+    resumed = False
+    monkeypatch.setattr(model, "generate", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, world / "stopped")
+    assert asked == [4]
+    assert (world / "stopped" / "teacher" / "answers" / "memory.jsonl").exists()
+    resumed = True
+    run(config, world / "stopped")
+    assert asked == [4, 4, 2]
+    assert answers_of(world / "stopped") == answers_of(done)
+    assert not (world / "stopped" / "teacher" / "answers" / "memory.jsonl").exists()
+    run(config, world / "stopped")
+    assert asked == [4, 4, 2]
+
+
+@pytest.mark.slow
+def test_a_run_borrows_the_answers_of_another(done, world):
+    config = asking(world, "borrowing", controls=[], method={**BOTH, "name": "sft"})
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(values))
+    other = run(config, world / "borrowing", borrow=done)
+    assert "borrowed" in read_json(other / "stages.json")["write answers"]
+    assert answers_of(other) == answers_of(done)
+    path = "adapter/adapter_model.safetensors"
+    assert (other / "train" / "sft" / path).read_bytes() == (done / "train" / "both" / path).read_bytes()
+
+
+@pytest.mark.slow
+def test_answers_that_do_not_end_are_left_out_and_none_at_all_is_an_error(world):
+    teacher = {"model": "./teacher", "writes": {"max_new_tokens": 1}}
+    data = {"template": "plain", "max_length": 48, "tasks": [task_of(world, rows={"train": 8, "prompts": 10}, stop=[])]}
+    with pytest.raises(UserError, match=r"answered 0 of 10 prompts \(10 answers ran out of room"):
+        run(asking(world, "unended", teacher=teacher, data=data), world / "unended")
+
+
+def test_a_method_that_follows_answers_needs_prompts(world):
+    data = {"template": "plain", "max_length": 48, "tasks": [task_of(world, rows={"train": 8})]}
+    with pytest.raises(UserError, match="method 'both' trains on answers of the teacher, but no task has prompts"):
+        run(asking(world, "nothing", data=data), world / "nothing")
+    assert not (world / "nothing").exists()
+
+
+@pytest.mark.slow
+def test_with_two_tokenizers_the_answers_are_read_by_both(world, tmp_path):
+    from tiny_run import make_tokenizer
+
+    for name in ("names", "student"):
+        (tmp_path / name).symlink_to(world / name)
+    texts = [names(i)["prompt"] + sums(i)["answer"] for i in range(30)]
+    write_model(tmp_path / "teacher", n_layer=4, width=24, seed=1, tokenizer=make_tokenizer(texts, n_token=290))
+    both = {"name": "logit_kd", "outputs": ["cross_entropy", {"name": "kl", "vocabulary": "first_token"}]}
+    config = asking(tmp_path, "two", controls=["sft"], method={**both, "answers": "both"})
+    out = run(config, tmp_path / "out")
+    record = read_json(out / "record.json")
+    assert record["tokenizers"] is not None
+    assert record["answers"]["tasks"]["names"]["answers"] > 4

@@ -27,7 +27,8 @@ class GKD(LoopMethod, name="gkd"):
 
     With probability `on_policy` the student of that step answers the prompts of the whole batch, and the loss is taken
     on the sampled tokens up to and with the end token; no gradient passes the sampling. The teacher runs beside it.
-    The paper also samples from the teacher where there are no gold answers, and adds a reward; both are left out.
+    The paper also adds a reward, which is left out, and takes the teacher's answers where there are no gold ones:
+    `answers` does that.
     """
 
     source = "Agarwal et al. 2023, arXiv:2306.13649"

@@ -27,6 +27,7 @@ AXES = sorted(path for path in CONFIGS.rglob("*.yaml") if "axes" in yaml.safe_lo
 COMPARISONS = sorted((CONFIGS / "compare").glob("*.yaml"))
 SHIPPED = sorted(set(CONFIGS.rglob("*.yaml")) - set(AXES) - set(COMPARISONS))
 ACROSS = CONFIGS / "compare" / "qwen_to_smollm2.yaml"
+ANSWERS = CONFIGS / "compare" / "qwen_to_smollm2_answers.yaml"
 PAPER = CONFIGS / "paper" / "llama2_13b_to_7b_gsm8k.yaml"
 SIZES = {
     "teacher": {"num_hidden_layers": 40, "hidden_size": 5120, "num_attention_heads": 40, "intermediate_size": 13824},
@@ -83,7 +84,7 @@ def test_the_ablations_that_the_paper_announced_ship():
     assert {"random", "permuted logit", "geometry identity"} <= set(by_axis["map"])
 
 
-@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted({*COMPARISONS} - {ANSWERS}), ids=lambda path: path.stem)
 def test_every_shipped_comparison_names_the_rivals_and_their_controls(path, monkeypatch, tmp_path):
     monkeypatch.setenv("SEMALIGN_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("SEMALIGN_DATA", str(tmp_path / "data"))
@@ -97,6 +98,23 @@ def test_every_shipped_comparison_names_the_rivals_and_their_controls(path, monk
     else:  # rivals that need one tokenizer, or as many teacher layers as the student has
         assert {"pissa", "logit-kd", "seeking", "laten", "hidden-kd", "gkd"} < set(runs)
     assert runs["semalign-v1"].method == SemAlign()
+    assert all(run.teacher.adapt and run.evaluation.split == "test" for run in runs.values())
+
+
+def test_the_comparison_with_few_gold_rows_tells_what_the_answers_the_logits_and_the_layers_give(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEMALIGN_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("SEMALIGN_DATA", str(tmp_path / "data"))
+    (runs,) = Comparison.read(ANSWERS).runs(str(ANSWERS)).values()
+    methods = {name: run.method for name, run in runs.items()}
+    assert [(name, method.follows_answers) for name, method in methods.items()] == [
+        ("semalign", True),
+        ("logit-kd", True),
+        ("sequence-kd", True),
+        ("sft", False),
+    ]
+    assert methods["semalign"].outputs == methods["logit-kd"].outputs
+    assert methods["sequence-kd"].replace(answers="gold") == methods["sft"]
+    assert all(task.rows.prompts == 4 * task.rows.train for run in runs.values() for task in run.data.tasks)
     assert all(run.teacher.adapt and run.evaluation.split == "test" for run in runs.values())
 
 

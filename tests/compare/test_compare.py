@@ -10,7 +10,7 @@ import pytest
 from fake_runs import config_of, outcomes, write_run, write_sweep
 from rich.console import Console
 
-from semalign.artifacts import read_json
+from semalign.artifacts import read_json, write_json
 from semalign.compare import compare, lead, terminal_tables
 from semalign.compare.words import conclusion
 from semalign.errors import UserError
@@ -150,6 +150,27 @@ def test_methods_that_differ_get_what_differs_as_their_name(tmp_path):
         "semalign (pairing=depth)",
     ]
     assert found["methods"]["sft"]["seeds"] == [0]
+
+
+def test_methods_that_differ_in_whose_answers_they_are_trained_on_say_so(tmp_path):
+    other = config_of(method={**config_of()["method"], "answers": "both"})
+    other["teacher"]["writes"] = {"temperature": 1.0, "max_new_tokens": None}
+    runs = [write_run(tmp_path / "a", models()), write_run(tmp_path / "b", models(semalign=0.7), config=other)]
+    found = compare(runs)
+    names = ["semalign (answers=gold, teacher.writes.temperature=None)"]
+    names.append("semalign (answers=both, teacher.writes.temperature=1.0)")
+    assert [name for name in found["methods"] if name.startswith("semalign")] == names
+    assert "teacher" in found["methods"]  # which is the same, whatever it writes
+
+
+def test_the_teachers_time_to_write_counts_where_its_answers_are_trained_on(tmp_path):
+    run = write_run(tmp_path / "a", models(), config=config_of(method={"name": "semalign", "answers": "teacher"}))
+    record = read_json(run / "record.json")
+    record["costs"].append({"stage": "write answers", "seconds": 30.0, "peak_bytes": 2**30})
+    write_json(run / "record.json", record)
+    told = compare([run])["methods"]
+    assert {name: told[name]["seconds"] for name in ("sft", "semalign")} == {"sft": 4.0, "semalign": 34.0}
+    assert told["semalign"]["peak_bytes"] == 2**30
 
 
 def test_a_model_measured_twice_with_other_outcomes_is_noted(tmp_path):

@@ -122,3 +122,25 @@ def test_a_start_that_no_control_shares_is_said(record: Any) -> None:
     assert any(words in each for each in findings(record).remarks)
     method["method"]["start"] = "zero"
     assert not any(words in each for each in findings(record).remarks)
+
+
+def test_answers_of_the_teacher_that_no_control_shares_are_said(record: Any) -> None:
+    words = "SemAlign was trained on answers that the teacher wrote, and no control was"
+    control, method = (next(m for m in record["models"] if m["key"] == key) for key in ("sft", "semalign"))
+    control["method"] = {"name": "sft"}
+    assert question(record).endswith("compared with LoRA-SFT on the same rows?")
+    method["method"]["answers"] = "both"
+    (remark,) = (each for each in findings(record).remarks if each.startswith(words))
+    assert remark.endswith("which a control with 'answers: both' would tell.")
+    assert question(record).endswith("compared with LoRA-SFT?")
+    control["method"]["answers"] = "teacher"  # without the gold rows
+    assert any(each.startswith(words) for each in findings(record).remarks)
+    control["method"]["answers"] = "both"
+    assert not any(each.startswith(words) for each in findings(record).remarks)
+    assert question(record).endswith("on the same rows?")
+
+
+def test_fine_tuning_on_the_teachers_answers_is_what_they_are_worth(record: Any) -> None:
+    method = next(m for m in record["models"] if m["key"] == "semalign")
+    method["method"] = {"name": "sft", "answers": "both"}
+    assert not any("answers that the teacher wrote" in each for each in findings(record).remarks)

@@ -96,3 +96,24 @@ def test_names_cannot_break_the_card():
     assert "<script>" not in card
     assert "<b>" not in card.partition("---\n\n")[2]
     assert "fa\\|c&lt;b&gt;ts" in card
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("both", "The teacher's answers to other prompts were trained on too: facts (29)."),
+        ("teacher", "Their gold answers were not trained on, only the teacher's to other prompts: facts (29)."),
+    ],
+)
+def test_a_card_says_where_the_teachers_answers_were_trained_on(answers, said):
+    record = json.loads(json.dumps(RECORD))
+    method = next(model for model in record["models"] if model["key"] == "semalign")
+    record |= {"config": "student: a\nteacher: b\n"}
+    plain = model_card(complete(record), "student")
+    assert "the control that was trained on the same rows and steps" in plain
+    method["method"]["answers"] = answers
+    told = {"prompts": 40, "answers": 29, "unended": 8, "empty": 3}
+    card = model_card(complete({**record, "answers": {"tasks": {"facts": told}, "first": {}}}), "student")
+    assert said in card
+    assert "the control that was trained on other rows for as many steps" in card
+    assert "answers to other prompts" not in plain

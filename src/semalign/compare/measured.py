@@ -13,6 +13,8 @@ from ..artifacts import read_json
 from ..errors import UserError
 from ..evaluation import TaskScore
 from ..evaluation.benchmarks import BenchmarkScore
+from ..report.trained_on import whose
+from ..teacher_answers import STAGE as WRITE_ANSWERS
 
 ADAPTED = "teacher_adapted"
 FACTS = ("trainable", "steps", "train_tokens", "teacher_tokens")
@@ -44,7 +46,8 @@ class Measured:
     """The run's configuration."""
     method: Mapping[str, Any] | None
     facts: Mapping[str, Any]
-    """Of its plan and training: seconds, peak_bytes, and those of FACTS."""
+    """Of its plan and training, and of the teacher's answers where it was trained on them: seconds,
+    peak_bytes, and those of FACTS."""
     reference: str
     """The teacher that gaps of this run are measured to."""
 
@@ -60,7 +63,9 @@ class Measured:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What of the run's configuration decides the numbers of this model, beside the seed."""
-        parts = {**self.whole, "method": self.method}
+        parts = {**self.whole, "method": self.method and {"answers": whose(self.method), **self.method}}
+        if not self.method or self.key == ADAPTED:  # what the teacher writes decides nothing of such a model
+            parts["teacher"] = {name: x for name, x in self.whole["teacher"].items() if name != "writes"}
         return {part: parts[part] for part in DECIDES[self.key if self.key == ADAPTED else self.role]}
 
 
@@ -120,6 +125,7 @@ def _outcomes(score: BenchmarkScore) -> TaskScore:
 
 def _facts(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     stages = {f"{work} {model['key']}" for work in ("prepare", "cache", "train")}
+    stages |= {WRITE_ANSWERS} if whose(model["method"]) != "gold" else set()
     costs = [cost for cost in record["costs"] if cost["stage"] in stages]
     return {
         "seconds": sum(cost["seconds"] for cost in costs),

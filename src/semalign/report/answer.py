@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import start, units
+from . import start, trained_on, units
 from .record import (
     LEVEL,
     Record,
@@ -49,7 +49,8 @@ def question(record: Record) -> str:
     method, control = main_method(record), main_control(record)
     if method in (None, "sft"):
         return f"What did {label(record, method) if method else 'training'} change in {student}, beside {teacher}?"
-    compared = f", compared with {label(record, control)} on the same rows" if control else ""
+    where = " on the same rows" if control and trained_on.on_same_rows(record, method, control) else ""
+    compared = f", compared with {label(record, control)}{where}" if control else ""
     return f"Did aligning {student} to {teacher} help{compared}?"
 
 
@@ -74,7 +75,14 @@ def findings(record: Record) -> Answer:
         verdict,
         f"{HEADLINES[verdict]}{other}",
         sentences,
-        (*_distance(record), *_by_task(record), *_teacher(record), *start.said(record), *_scope(record)),
+        (
+            *_distance(record),
+            *_by_task(record),
+            *_teacher(record),
+            *start.said(record),
+            *trained_on.said(record),
+            *_scope(record),
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from . import units
 from .record import Number, Record, known, label, models
 from .tables import Cell, Column, Row, Table
+from .trained_on import trained_on, whose
 
 
 def pair_of_models(record: Record) -> Table | None:
@@ -172,13 +173,12 @@ def _at(values: Sequence[Number], layer: int) -> str:
 
 def training(record: Record) -> Table | None:
     """What each trained model cost in steps and tokens and where its loss went."""
-    rows = tuple(
-        _training_row(record, model)
-        for model in models(record)
-        if model.get("steps") or record["training"].get(model["key"])
-    )
+    trained = [model for model in models(record) if model.get("steps") or record["training"].get(model["key"])]
+    by_answers = any(whose(model.get("method")) != "gold" for model in trained)
+    rows = tuple(_training_row(record, model, by_answers) for model in trained)
     columns = (
         Column("Model", numeric=False),
+        *((Column("Trained on", numeric=False),) if by_answers else ()),
         Column("Steps"),
         Column("Tokens", "trained on"),
         Column("Supervised", "% of tokens"),
@@ -190,7 +190,7 @@ def training(record: Record) -> Table | None:
     return Table("training", "Training of each model", columns, rows) if rows else None
 
 
-def _training_row(record: Record, model: Mapping[str, Any]) -> Row:
+def _training_row(record: Record, model: Mapping[str, Any], by_answers: bool) -> Row:
     steps = record["training"].get(model["key"]) or [{}]
     losses = [step["loss"] for step in steps if known(step.get("loss"))]
     speeds = [step["tokens_per_second"] for step in steps if known(step.get("tokens_per_second"))]
@@ -202,7 +202,8 @@ def _training_row(record: Record, model: Mapping[str, Any]) -> Row:
         units.count(median(speeds) if speeds else None),
     )
     ends = (units.decimal(losses[0]), units.decimal(losses[-1])) if losses else (units.MISSING,) * 2
-    return Row((Cell(label(record, model["key"])), *map(Cell, (*numbers, *ends, terms))), str(model["role"]))
+    said = (label(record, model["key"]), *((trained_on(model),) if by_answers else ()), *numbers, *ends, terms)
+    return Row(tuple(map(Cell, said)), str(model["role"]))
 
 
 def _supervised_share(steps: Sequence[Mapping[str, Any]]) -> Number:

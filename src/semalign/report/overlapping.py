@@ -21,9 +21,10 @@ def said(record: Record) -> str:
     found = record["overlap"]
     if not found:
         return ""
+    splits = "train, align, extract and prompts" if record["answers"] else "train, align and extract"
     looked = (
-        f"{units.count(found['rows'])} of {units.count(found['training_rows'])} training rows (train, align and "
-        f"extract) share {found['n']} words in a row, or the prompt, with a row that is scored"
+        f"{units.count(found['rows'])} of {units.count(found['training_rows'])} training rows ({splits}) share "
+        f"{found['n']} words in a row, or the prompt, with a row that is scored"
     )
     left_out = " and were left out" if found["action"] == "drop" and found["rows"] else ""
     more = f"; the first {len(found['pairs'])} are shown" if len(found["pairs"]) < found["rows"] else ""

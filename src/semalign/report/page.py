@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import artifacts
-from . import benchmarked, details, diagnosed, overlapping, rows, sources, stages, tables, tokenizers
+from . import answered, benchmarked, details, diagnosed, overlapping, rows, sources, stages, tables, tokenizers
 from .answer import findings, question
 from .card import card
 from .html import NO_PICTURES, drawn, render
@@ -32,17 +32,17 @@ PAGE_BYTES = 2_900_000  # what opens at once, also from a mail or a code host
 def write_report(folder: Path) -> None:
     """Read `record.json` in a run folder and write report.md and report.html beside it, both or neither."""
     record = read_record(folder)
-    answered, pictures = rows.read_rows(folder, record), _pictures(record)
-    what = content(record, answered)
+    scored, pictures = rows.read_rows(folder, record), _pictures(record)
+    what = content(record, scored)
     room = PAGE_BYTES - len(page(what, pictures).encode())
-    texts = (card(what), page({**what, "rows": rows.browser(record, answered, room)}, pictures))
+    texts = (card(what), page({**what, "rows": rows.browser(record, scored, room)}, pictures))
     with artifacts.whole_file(folder / "report.md") as markdown, artifacts.whole_file(folder / "report.html") as html:
         for path, text in zip((markdown, html), texts, strict=True):
             path.write_text(text, encoding="utf-8")
 
 
-def content(record: Record, answered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Everything that both forms of the report say; `answered` is what rows.read_rows found."""
+def content(record: Record, scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Everything that both forms of the report say; `scored` is what rows.read_rows found."""
     part = record["attribution"] or {"scores": []}
     asked = benchmarked.scores(record)
     return {
@@ -55,9 +55,11 @@ def content(record: Record, answered: Sequence[Mapping[str, Any]]) -> dict[str, 
         "differences": tables.differences(record),
         "benchmarks": asked,
         "benchmark_differences": benchmarked.differences(record),
-        "changes": rows.changes(record, answered),
+        "changes": rows.changes(record, scored),
         "rows": None,  # its room is what the rest of the page leaves
         "data": tables.data(record),
+        "answers": answered.answers(record),
+        "first_answers": answered.first(record),
         "overlap": overlapping.overlap(record),
         "overlap_said": overlapping.said(record),
         "tokenizers": tokenizers.two_tokenizers(record),

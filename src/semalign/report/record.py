@@ -24,7 +24,7 @@ LEVEL = 95  # percent; the level of every interval that evaluation.statistics wr
 _PARTS: dict[str, Any] = {
     **dict.fromkeys(("command", "started", "config"), ""),
     **dict.fromkeys(
-        ("seconds", "peak_bytes", "attribution", "pairing", "basis", "benchmarks", "overlap", "tokenizers")
+        ("seconds", "peak_bytes", "attribution", "pairing", "basis", "benchmarks", "overlap", "tokenizers", "answers")
     ),
     **dict.fromkeys(("tasks", "differences", "costs", "warnings", "citations", "notes"), ()),
     **{part: {} for part in ("environment", "mean_score", "mean_gap", "training", "student", "teacher", "diagnostics")},

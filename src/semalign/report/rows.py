@@ -158,14 +158,23 @@ def _by_turns(queues: Sequence[Sequence[dict[str, Any]]]) -> Iterator[tuple[int,
 
 def _entry(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     answers = [row["answers"].get(key) for key in keys]
-    prompt = row["prompt"]
     return {
         "id": row["id"],
-        "prompt": prompt if len(prompt) <= PROMPT_LETTERS else f"…{prompt[-PROMPT_LETTERS:]}",
-        "gold": _cut(row["gold"]),
-        "answers": [answer and [_cut(answer["text"]), answer["outcome"]] for answer in answers],
+        "prompt": prompt_end(row["prompt"]),
+        "gold": _shortened(row["gold"]),
+        "answers": [answer and [_shortened(answer["text"]), answer["outcome"]] for answer in answers],
     }
 
 
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= TEXT_LETTERS else f"{text[:TEXT_LETTERS]}…"
+def _shortened(text: str | None) -> str | None:
+    return None if text is None else text_start(text)
+
+
+def text_start(text: str) -> str:
+    """An answer as long as a page shows it."""
+    return text if len(text) <= TEXT_LETTERS else f"{text[:TEXT_LETTERS]}…"
+
+
+def prompt_end(text: str) -> str:
+    """A prompt as long as a page shows it."""
+    return text if len(text) <= PROMPT_LETTERS else f"…{text[-PROMPT_LETTERS:]}"

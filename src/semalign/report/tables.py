@@ -21,6 +21,7 @@ from .record import (
     the_teacher,
 )
 
+SPLITS = {"prompts": "prompts answered by the teacher"}  # splits whose name does not say what they are
 READINGS = {"helps": "higher", "hurts": "lower", "unclear": "no clear difference", "unknown": ""}
 
 
@@ -174,7 +175,7 @@ def data(record: Record) -> Table | None:
         Row(
             (
                 Cell(str(task["name"])),
-                Cell(split),
+                Cell(SPLITS.get(split, split)),
                 *(Cell(units.count(counts.get(name))) for name in ("rows", "tokens", "supervised", "truncated")),
             )
         )

@@ -14,6 +14,7 @@ from ..report import answer, units
 from ..report.answer import findings
 from ..report.card import fence, line
 from ..report.record import LEVEL, Record, complete, difference, known, main_control, main_method, models, score
+from ..report.trained_on import on_same_rows, whose
 from .names import data_sets, hub_id, licence, settings, shown
 
 Form = Literal["student", "adapter"]
@@ -40,7 +41,8 @@ def model_card(record: Record, form: Form) -> str:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(line=line, fence=fence, percent=units.percent)
     template = environment.from_string(files("semalign.share").joinpath("card.md.j2").read_text("utf-8"))
-    config, method = settings(record), main_method(record)
+    config, method, control = settings(record), main_method(record), main_control(record)
+    spec = next((model.get("method") for model in models(record) if model["key"] == method), None)
     text = template.render(
         record=record,
         form=form,
@@ -53,7 +55,10 @@ def model_card(record: Record, form: Form) -> str:
         models=_shown_models(record),
         rows=_score_rows(record),
         margin=_margin(record),
-        spec=json.dumps(next((m.get("method") for m in models(record) if m["key"] == method), None), indent=1),
+        same_rows=on_same_rows(record, method, control),
+        spec=json.dumps(spec, indent=1),
+        answers=whose(spec),
+        written=[f"{task} ({told['answers']})" for task, told in (record["answers"] or {"tasks": {}})["tasks"].items()],
         training=config.get("training", {}),
         tasks=[(task["name"], task["metric"], task["rows"].get("train", {}).get("rows")) for task in record["tasks"]],
         data_sets=sorted(set(data_sets(config).values())),

@@ -47,6 +47,7 @@ from .prepare import (
     pick_device,
     refuse_empty,
     tokens_of,
+    unused_prompts,
 )
 from .progress import Reporter
 from .record import make_record
@@ -146,7 +147,7 @@ def run(
                 trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
             for name, result in trained.items():
                 warnings += _troubles(name, result.method, result.history)  # each was said when its training ended
-            warnings += work.answers.warnings if work.answers else []
+            warnings += [*_unused(work), *(work.answers.warnings if work.answers else [])]
             record = make_record(
                 config,
                 folder,
@@ -265,6 +266,8 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
     """The work with the teacher's answers to the prompts among its rows; written once, into teacher/answers."""
     if not work.rows.n_prompt:
         return work
+    for warning in _unused(work):
+        work.reporter.warn(warning)
     folder, tasks = work.folder / ANSWERS, work.rows.tasks
     if not work.folder.done(WRITE_ANSWERS):
         with (
@@ -281,6 +284,11 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
         work.reporter.warn(warning)
     rows = {task: encoded(work.config, own, student, teacher) for task, own in found.rows.items()}
     return replace(work, rows=work.rows.answered(rows), answers=found)
+
+
+def _unused(work: Work) -> list[str]:
+    """Nothing in one of many runs: another one may train on the answers, which it borrows."""
+    return unused_prompts(work.config, work.rows) if work.pages else []
 
 
 def _train_and_score(

@@ -160,6 +160,16 @@ def refuse_empty(config: Run, rows: Rows) -> None:
         )
 
 
+def unused_prompts(config: Run, rows: Rows) -> list[str]:
+    """A line where the teacher answers prompts for no method."""
+    if not rows.n_prompt or any(method.follows_answers for method in config.methods.values()):
+        return []
+    return [
+        f"{rows.n_prompt} prompts are answered, but no method trains on the answers; set answers: both on one, or "
+        "leave rows.prompts out"
+    ]
+
+
 def cut_rows(config: Run, rows: Rows) -> list[str]:
     """A line on each split whose rows are longer than the configuration keeps of them."""
     counted = [(split, rows.split(split)) for split in dict.fromkeys(("train", config.evaluation.split))]

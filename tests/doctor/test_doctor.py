@@ -1,6 +1,7 @@
 """The doctor: what it finds in a sound run, in spoilt ones, and that it leaves everything as it was."""
 
 import json
+from dataclasses import astuple
 
 import pytest
 import torch
@@ -9,12 +10,15 @@ from tiny_run import config_of
 
 from semalign.config import Run
 from semalign.costs import Cost
-from semalign.doctor import Finding, examine
+from semalign.doctor import Finding, examine, writing
 from semalign.doctor.finding import exit_code
+from semalign.doctor.forecast import forecast_method
 from semalign.doctor.rows import micro_of
 from semalign.doctor.subject import Subject
 from semalign.doctor.terms import examine_terms
 from semalign.doctor.trial import Trial, tried
+from semalign.doctor.writing import _Pace, forecast_writing
+from semalign.evaluation import Memory, write_texts
 from semalign.methods import Plan
 from semalign.pipeline import run
 from semalign.prepare import cut_rows
@@ -135,3 +139,129 @@ def test_a_start_that_no_control_shares_is_a_note(world, controls, said):
     found = [finding for finding in examine(config, quick=True).findings if finding.where == "controls"]
     assert [finding.severity for finding in found] == ["note"] * said
     assert all("pissa" in finding.what_to_do for finding in found)
+
+
+def asking(world, name, *, n_prompt=10, train=8, tasks=("names",), **changes):
+    """A configuration whose teacher is asked prompts beside few gold rows."""
+    rows = {"train": train} | ({"prompts": n_prompt} if n_prompt else {})
+    given = [{"name": task, "folder": task, "score": "likelihood", "rows": rows} for task in tasks]
+    training = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "lora": {"rank": 2}}
+    data = {"template": "plain", "max_length": 48, "tasks": given}
+    return config_of(world, name=name, **({"data": data, "training": training, "controls": []} | changes))
+
+
+BOTH = {"name": "semalign", "answers": "both"}
+
+
+def test_the_stage_of_the_teachers_answers_is_foretold_where_the_run_has_it(world, tmp_path):
+    teacher = {"model": "./teacher", "adapt": True, "writes": {"max_new_tokens": 40, "temperature": 1.0}}
+    config = asking(world, "answered", teacher=teacher, method=BOTH)
+    values = yaml.safe_load(config.read_text())
+    values["data"]["tasks"][0]["stop"] = ["e", "a", "i", "o", "n"]  # so that an untrained teacher ends
+    config.write_text(yaml.safe_dump(values))
+    foretold = examine(config).forecasts
+    done = list(json.loads((run(config, tmp_path / "run") / "stages.json").read_text()))
+    stages = [forecast.stage for forecast in foretold]
+    assert set(done) - set(stages) == {"export", "basis curves"}
+    assert stages == [stage for stage in done if stage in stages]
+    (writing,) = [forecast for forecast in foretold if forecast.stage == "write answers"]
+    assert writing.seconds > 0
+    assert writing.peak_bytes > 0
+
+
+def test_what_writing_takes_is_put_together_from_rows_tokens_and_steps():
+    pace = _Pace(call=100.0, row=10.0, step=1.0, token=0.1)
+    # 5 rows in batches of 2: 3 batches, each as long as the longest of two gold answers, 4 and 8, on average
+    assert pace.seconds(5, [4, 2, 6, 8], 2) == pytest.approx(100 + 5 * 10 + 3 * 6 * 1 + 5 * 5 * 0.1)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_pace_is_found_from_one_row_and_from_several(world, size, monkeypatch):
+    """A writer of known pace; every call has a price of its own, which one row alone cannot tell from the row's."""
+    truth = _Pace(call=7.0, row=3.0, step=0.5, token=0.25)
+
+    def written(_subject, _task, rows, n_token):
+        n_row = len(rows)
+        return truth.call + n_row * truth.row + n_token * (truth.step + n_row * truth.token), 0
+
+    monkeypatch.setattr(writing, "_written", written)
+    subject = Subject.load(Run.read(asking(world, "pace", method=BOTH)))
+    (task,) = subject.rows.tasks
+    found = writing._pace(subject, task, task.splits["prompts"], size)
+    assert astuple(found) == pytest.approx(astuple(truth) if size > 1 else (0.0, 10.0, 0.75, 0.0))
+
+
+def test_texts_that_are_timed_do_not_end_before(world):
+    subject = Subject.load(Run.read(asking(world, "endless", method=BOTH)))
+    rows, read = subject.rows.tasks[0].splits["prompts"], []
+    for endless in (False, True):
+        how = {"template": "plain", "batch_size": 4, "memory": Memory(), "endless": endless}
+        settings = {"until": [], "max_gen_toks": 40, "do_sample": True, "temperature": 1e3, "seed": 0}
+        read.append([text.ended for text in write_texts(subject.teacher, rows * 4, settings=settings, **how)])
+    assert any(read[0])  # one token in 300 ends a text: of 1600 drawn ones some do
+    assert not any(read[1])
+
+
+def test_the_teacher_is_as_before_after_its_writing_was_timed(world):
+    config = asking(world, "before", teacher={"model": "./teacher", "adapt": True}, method=BOTH)
+    subject = Subject.load(Run.read(config))
+    before = {name: p.clone() for name, p in subject.teacher.module.named_parameters()}
+    forecast_writing(subject)
+    after = dict(subject.teacher.module.named_parameters())
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_answers_make_for_more_steps_of_students_but_not_of_the_teacher(world):
+    subject = Subject.load(Run.read(asking(world, "steps", method=BOTH)))
+    trial = Trial(
+        "m", Plan(layers=(0,)), Cost("plan"), seconds_a_position=1.0, norm_seconds=0.5, peak_bytes=1, n_trainable=1
+    )
+    micro = micro_of(subject)
+    gold, more = (forecast_method(subject, trial, micro, n_prompt=n)[-1].seconds for n in (0, 10))
+    n_position = 2 * sum(batch.input_ids.numel() for batch in micro)
+    assert gold == n_position + 0.5  # 4 steps, all of which fall into one interval between two measures of norms
+    assert more == pytest.approx(n_position * 5 / 2 + 0.5)  # 18 rows are 5 steps of 4, where 8 gold ones were 2
+
+
+TOLD = {
+    "both": ({"method": BOTH}, "note", "will answer: 10 of names", "set teacher.adapt"),
+    "unused": ({}, "warning", "10 prompts are answered, but no method", "set answers: both on one, or leave rows.p"),
+    "none": ({"method": BOTH, "n_prompt": 0}, "error", "no task has prompts", "give rows.prompts"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_prompts_and_those_who_train_on_the_answers_are_told(world, name):
+    changes, severity, words, to_do = TOLD[name]
+    told = found(examine(asking(world, name, **changes), quick=True), words)
+    assert told.severity == severity
+    assert told.what_to_do.startswith(to_do)
+
+
+def test_a_run_without_prompts_is_told_nothing_of_answers(sound):
+    assert not [finding for finding in sound.findings if "prompts" in finding.what]
+
+
+@pytest.mark.parametrize(("control", "said"), [("sft", True), ({"name": "sft", "answers": "both"}, False)])
+def test_answers_that_no_control_is_trained_on_are_a_note(world, control, said):
+    config = asking(world, "shared", method=BOTH, controls={"control": control})
+    found = [finding for finding in examine(config, quick=True).findings if finding.where == "controls"]
+    assert [finding.severity for finding in found] == ["note"] * said
+    assert all("'answers: both'" in finding.what_to_do for finding in found)
+
+
+def test_prompts_that_no_method_needs_are_warned_of_in_the_run_too(world, tmp_path):
+    values = yaml.safe_load(asking(world, "idle", teacher={"model": "./teacher", "adapt": False}).read_text())
+    values["teacher"]["writes"] = {"max_new_tokens": 40, "temperature": 1.0}
+    values["data"]["tasks"][0]["stop"] = ["e", "a", "i", "o", "n"]
+    (world / "idle.yaml").write_text(yaml.safe_dump(values))
+    warnings = json.loads((run(world / "idle.yaml", tmp_path / "run") / "record.json").read_text())["warnings"]
+    assert [line for line in warnings if "prompts are answered" in line] == [
+        "10 prompts are answered, but no method trains on the answers; set answers: both on one, or leave rows.prompts "
+        "out"
+    ]
+    alone = run(world / "idle.yaml", tmp_path / "alone", pages=False)
+    assert not any(
+        "prompts are answered" in line for line in json.loads((alone / "record.json").read_text())["warnings"]
+    )

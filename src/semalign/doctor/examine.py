@@ -14,6 +14,7 @@ from ..prepare import adaptation
 from ..progress import Reporter
 from ..report.units import memory, seconds
 from .advantage import examine_advantage
+from .answers import examine_answers
 from .controls import examine_controls
 from .finding import SEVERITIES, Finding, exit_code
 from .forecast import Forecast, forecast_again, forecast_evaluation, forecast_method, forecast_probe
@@ -23,6 +24,7 @@ from .subject import Subject
 from .terms import examine_terms
 from .trial import tried
 from .vocabularies import examine_tokenizers
+from .writing import forecast_writing
 
 LEFT_OUT = Finding(
     "note",
@@ -80,7 +82,7 @@ def examine(
     run, reporter = Run.read(config, overrides), reporter or Reporter(quiet=True)
     with reporter.stage("loading the models and the rows"):
         subject = Subject.load(run)
-    findings = [*examine_tokenizers(subject), *examine_rows(subject)]
+    findings = [*examine_tokenizers(subject), *examine_rows(subject), *examine_answers(subject)]
     with reporter.stage("asking both models a few rows") as advance:
         findings += examine_advantage(subject, advance)
     findings += [*examine_controls(run), *examine_extras(subject)]
@@ -102,6 +104,10 @@ def examine(
             )
         forecasts += forecast_method(subject, trials[0], micro)
         forecasts.append(forecast_again(subject, "evaluate teacher_adapted", teacher, subject.teacher))
+    n_prompt = subject.rows.n_prompt
+    if n_prompt:
+        with reporter.stage("timing how the teacher answers prompts") as advance:
+            forecasts.append(forecast_writing(subject, advance))
     probed, probe_seconds = None, 0.0
     if subject.context.extract:
         with reporter.stage("diagnosing the student"):
@@ -114,7 +120,7 @@ def examine(
             trial = tried(name, method, subject.context, micro, run.training, advance=advance)
         trials.append(trial)
         findings += examine_terms(trial)
-        forecasts += forecast_method(subject, trial, micro, probe_seconds=probe_seconds)
+        forecasts += forecast_method(subject, trial, micro, n_prompt=n_prompt, probe_seconds=probe_seconds)
         forecasts.append(forecast_again(subject, f"evaluate {name}", student, subject.student))
         forecasts += [replace(probed, stage=f"diagnose {name}")] if probed else []
     return Diagnosis(run.name, [*findings, *examine_size(subject, forecasts, trials)], forecasts)

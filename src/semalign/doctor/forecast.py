@@ -65,15 +65,20 @@ def forecast_probe(subject: Subject, name: str) -> tuple[Forecast, float]:
 
 
 def forecast_method(
-    subject: Subject, trial: Trial, micro: Sequence[Batch], *, probe_seconds: float = 0.0
+    subject: Subject, trial: Trial, micro: Sequence[Batch], *, n_prompt: int = 0, probe_seconds: float = 0.0
 ) -> list[Forecast]:
-    """Its planning, which was measured whole, and its training where it is a loss that the loop trains."""
+    """Its planning, which was measured whole, and its training where it is a loss that the loop trains.
+
+    `n_prompt` answers of the teacher, taken to be as long as gold ones, make for more steps.
+    """
     planned = Forecast(f"prepare {trial.name}", trial.planned.seconds, trial.planned.peak_bytes)
     if not trial.seconds_a_position:
         return [planned]
     options = subject.config.training
-    n_position = options.epochs * sum(batch.input_ids.numel() for batch in micro)
-    n_diagnosed = -(-options.n_step(len(subject.rows.split("train"))) // options.diagnose_every)
+    n_gold = len(subject.rows.split("train"))
+    n_step = options.n_step(n_gold + n_prompt)
+    n_position = options.epochs * sum(batch.input_ids.numel() for batch in micro) * n_step / options.n_step(n_gold)
+    n_diagnosed = -(-n_step // options.diagnose_every)
     seconds = n_position * trial.seconds_a_position + n_diagnosed * (trial.norm_seconds + probe_seconds)
     return [planned, Forecast(f"train {trial.name}", seconds, trial.peak_bytes + MOMENTS * trial.n_trainable)]
 

@@ -59,6 +59,10 @@ class HarnessModel(_HFLM):
         self._rows = {prompt_text(row, self.tokenizer, self.template): row for row in rows}
         self._prompts = {text: self._prompt(row) for text, row in self._rows.items()}
 
+    def ignore_ends(self) -> None:
+        """From now on no token ends a generated text."""
+        self._ends = set()
+
     def _prompt(self, row: Row) -> Prompt:
         own = row_text(row, self.template)  # what a chat template writes is never joined with an answer
         return self._continuation.open(own, prompt_tokens(row, self.tokenizer, self.template))

@@ -175,7 +175,7 @@ def data(record: Record) -> Table | None:
         Row(
             (
                 Cell(str(task["name"])),
-                Cell(SPLITS.get(split, split)),
+                Cell(SPLITS.get(str(split), str(split))),
                 *(Cell(units.count(counts.get(name))) for name in ("rows", "tokens", "supervised", "truncated")),
             )
         )

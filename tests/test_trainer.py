@@ -181,6 +181,11 @@ def test_recomputing_blocks_changes_no_number(world, tmp_path):
         ({"method": "laten"}, "takes more than a loss"),
         ({"method": "gkd"}, "lets the student write its own rows"),
         ({"method": LIGHT | {"balance": True}}, "balance finds weights"),
+        (
+            {"method": LIGHT | {"answers": "both"}},
+            "method 'semalign': answers 'both' asks the teacher",
+        ),
+        ({"method": {"name": "sft", "answers": "teacher"}}, "rows are what the trainer trains on; leave 'answers' out"),
         ({"method": LIGHT | {"schedule": "frontier"}}, "trains in stages"),
         ({"method": "semalig"}, "Did you mean 'semalign'"),
         ({"rows": []}, "the data set is empty"),

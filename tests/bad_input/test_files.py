@@ -85,6 +85,19 @@ def as_json(content):
     return change
 
 
+def prompts(content):
+    """A file of prompts, and a configuration that names it."""
+
+    def change(world):
+        text("open.jsonl", content)(world)
+        task = {"name": "a", "folder": "sums", "prompts": "open.jsonl"}
+        held = yaml.safe_load((world / "tiny.yaml").read_text())
+        held["data"]["tasks"] = [task]
+        (world / "tiny.yaml").write_text(yaml.safe_dump(held))
+
+    return change
+
+
 def bomb(world):
     lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x]"]
     lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
@@ -105,6 +118,7 @@ def another_models(world):
 
 
 TRAIN, CONFIG, INDEX = "sums/train.jsonl", "student/config.json", "W/student/model.safetensors.index.json"
+PROMPTS = "W/open.jsonl line 1: "
 LINE, NO_CONFIG, NO_TOKENIZER = f"W/{TRAIN} line 1: ", "W/student: no usable model config", "W/student: no usable token"
 CASES = {
     "yaml: aliases of aliases": (
@@ -178,6 +192,18 @@ CASES = {
     "rows: more after the list": (
         as_json('[{"prompt": "a", "answer": "b"}] x'),
         "W/sums/train.json line 1: more after",
+    ),
+    "prompts: no prompt": (prompts('{"id": "x"}\n'), PROMPTS + "no field 'prompt'"),
+    "prompts: an empty one": (prompts('{"prompt": " "}\n'), PROMPTS + "the prompt is empty"),
+    "prompts: cut short": (prompts('{"prompt": "a"'), PROMPTS + "not valid JSON"),
+    "prompts: UTF-16": (prompts('{"prompt": "a"}\n'.encode("utf-16")), PROMPTS + "not UTF-8"),
+    "prompts: an id twice": (
+        prompts('{"id": "x", "prompt": "a"}\n{"id": "x", "prompt": "b"}\n'),
+        "W/open.jsonl line 2: id 'x' is already that of",
+    ),
+    "prompts: turns, the assistant's alone": (
+        prompts('{"messages": [{"role": "assistant", "content": "a"}]}\n'),
+        PROMPTS + "'messages' must be a list of at least two turns",
     ),
     "config.json: wider": (
         of_json(CONFIG, hidden_size=32),

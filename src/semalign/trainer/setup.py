@@ -118,6 +118,11 @@ def _usable(method: Method) -> LoopMethod:
     name, alone = method.name, "takes more than a loss: train it with semalign.run"
     if not isinstance(method, LoopMethod):
         raise UserError(f"method '{name}' {alone}")
+    if method.follows_answers:
+        raise UserError(
+            f"method '{name}': answers '{method.answers}' asks the teacher to answer prompts, but the data set's rows "
+            "are what the trainer trains on; leave 'answers' out, or train it with semalign.run"
+        )
     if getattr(method, "on_policy", 0):
         raise UserError(f"method '{name}': on_policy lets the student write its own rows, which {alone}")
     if getattr(method, "balance", False):

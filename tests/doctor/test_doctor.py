@@ -6,7 +6,8 @@ from dataclasses import astuple
 import pytest
 import torch
 import yaml
-from tiny_run import config_of
+from seq2seq_world import write_learned
+from tiny_run import config_of, make_tokenizer
 
 from semalign.config import Run
 from semalign.costs import Cost
@@ -20,6 +21,7 @@ from semalign.doctor.trial import Trial, tried
 from semalign.doctor.writing import _Pace, forecast_writing
 from semalign.evaluation import Memory, write_texts
 from semalign.methods import Plan
+from semalign.models import load
 from semalign.pipeline import run
 from semalign.prepare import cut_rows
 
@@ -191,13 +193,17 @@ def test_pace_is_found_from_one_row_and_from_several(world, size, monkeypatch):
     assert astuple(found) == pytest.approx(astuple(truth) if size > 1 else (0.0, 10.0, 0.75, 0.0))
 
 
-def test_texts_that_are_timed_do_not_end_before(world):
+@pytest.mark.parametrize("family", ["llama", "bart"])
+def test_texts_that_are_timed_do_not_end_before(world, family, tmp_path):
     subject = Subject.load(Run.read(asking(world, "endless", method=BOTH)))
-    rows, read = subject.rows.tasks[0].splits["prompts"], []
+    rows, read, teacher = subject.rows.tasks[0].splits["prompts"], [], subject.teacher
+    if family != "llama":
+        write_learned(tmp_path / family, family, make_tokenizer(), n_step=0)
+        teacher = load(str(tmp_path / family))
     for endless in (False, True):
         how = {"template": "plain", "batch_size": 4, "memory": Memory(), "endless": endless}
         settings = {"until": [], "max_gen_toks": 40, "do_sample": True, "temperature": 1e3, "seed": 0}
-        read.append([text.ended for text in write_texts(subject.teacher, rows * 4, settings=settings, **how)])
+        read.append([text.ended for text in write_texts(teacher, rows * 4, settings=settings, **how)])
     assert any(read[0])  # one token in 300 ends a text: of 1600 drawn ones some do
     assert not any(read[1])
 

@@ -16,7 +16,7 @@ from semalign.methods import LoopMethod
 from semalign.models import load
 from semalign.progress import Reporter
 from semalign.strategy import build
-from semalign.teacher_answers import write_answers
+from semalign.teacher_answers import TeacherAnswers, write_answers
 from semalign.training import TrainingOptions
 from semalign.training.loop import batch_plan
 
@@ -87,35 +87,41 @@ def test_prompts_that_are_not_there_are_refused(world, rows, message):
         splits(world, **rows)
 
 
+CHAT = [{"role": "user", "content": "Say a."}]
 FORMS = [
-    {"prompt": "Say a."},
-    {"question": "Say a."},
-    {"instruction": "Say", "input": "a."},
-    {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Say a."}]},
-    {"conversations": [{"from": "human", "value": "Say a."}]},
-    {"prompt": [{"role": "user", "content": "Say a."}]},
+    ({"prompt": "Say a."}, {"answer": "b"}),
+    ({"prompt": "Say a.", "completion": None}, {"completion": "b"}),
+    ({"question": "Say a."}, {"answer": 5, "gold": -1}),
+    ({"instruction": "Say", "input": "a."}, {"output": "b"}),
+    ({"messages": CHAT}, {"messages": [*CHAT, {"role": "assistant", "content": ""}]}),
+    (
+        {"messages": [{"from": "human", "value": "Say a."}]},
+        {"messages": [*CHAT, {"role": "assistant", "content": "b"}]},
+    ),
+    ({"conversations": CHAT}, {"conversations": [*CHAT, {"from": "gpt", "value": "b"}]}),
+    ({"prompt": CHAT}, {"completion": [{"role": "assistant", "content": "b"}]}),
+    ({"prompt": "Say a.", "messages": None}, {"chosen": "b", "rejected": "c"}),
 ]
 
 
-@pytest.mark.parametrize("record", FORMS, ids=lambda record: next(iter(record)))
-def test_a_file_of_prompts_needs_no_answers_and_drops_those_it_has(record, tmp_path):
-    answered = {
-        "prompt": {"completion": [{"role": "assistant", "content": "a"}]}
-        if isinstance(record.get("prompt"), list)
-        else {"answer": "a"},
-        "question": {"answer": "a"},
-        "instruction": {"output": "a"},
-        "messages": {"messages": [*record.get("messages", []), {"role": "assistant", "content": "a"}]},
-        "conversations": {"conversations": [*record.get("conversations", []), {"from": "gpt", "value": "a"}]},
-    }[next(iter(record))]
+@pytest.mark.parametrize(
+    ("record", "answered"), FORMS, ids=[f"{i}-{next(iter(form[0]))}" for i, form in enumerate(FORMS)]
+)
+def test_a_file_of_prompts_needs_no_answers_and_looks_at_none(record, answered, tmp_path):
     read = []
-    for name, rows in (("open", record), ("closed", {**record, **answered})):
-        write_rows(tmp_path / f"{name}.jsonl", [{"id": "x", **rows}])
-        how = {"task": "t", "count": None, "seed": 0, "fields": {}, "layout": None}
+    for name, added in (("open", {}), ("closed", answered)):
+        write_rows(tmp_path / f"{name}.jsonl", [{"id": "x", **record, **added}])
+        how = {"task": "t", "count": None, "seed": 0, "fields": {"final": "short"}, "layout": None}
         read += prompts_of_file(tmp_path / f"{name}.jsonl", **how)
     assert read[0] == read[1]
-    assert read[0].answer == ""
+    assert (read[0].answer, read[0].extra) == ("", {})
     assert "a." in read[0].prompt
+
+
+def test_renamed_fields_name_the_prompt(tmp_path):
+    write_rows(tmp_path / "open.jsonl", [{"ask": "Say a.", "messages": "not read"}])
+    how = {"task": "t", "count": None, "seed": 0, "layout": None, "fields": {"prompt": "ask", "answer": "reply"}}
+    assert prompts_of_file(tmp_path / "open.jsonl", **how)[0].prompt == "Say a."
 
 
 def test_a_prompt_of_a_test_row_is_refused(world, tmp_path):
@@ -228,12 +234,12 @@ def test_a_stopped_stage_goes_on_where_it_was(done, world, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(config, world / "stopped")
     assert asked == [4]
-    assert (world / "stopped" / "teacher" / "answers" / "memory.jsonl").exists()
+    assert (world / "stopped" / "teacher" / "answers" / ".drafts.jsonl").exists()
     resumed = True
     run(config, world / "stopped")
     assert asked == [4, 4, 2]
     assert answers_of(world / "stopped") == answers_of(done)
-    assert not (world / "stopped" / "teacher" / "answers" / "memory.jsonl").exists()
+    assert not (world / "stopped" / "teacher" / "answers" / ".drafts.jsonl").exists()
     run(config, world / "stopped")
     assert asked == [4, 4, 2]
 
@@ -263,6 +269,30 @@ def test_a_method_that_follows_answers_needs_prompts(world):
     with pytest.raises(UserError, match="method 'both' trains on answers of the teacher, but no task has prompts"):
         run(asking(world, "nothing", data=data), world / "nothing")
     assert not (world / "nothing").exists()
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused_before_anything_is_written(world):
+    teacher = {"model": "./teacher", "writes": {"max_new_tokens": 1000}}
+    with pytest.raises(UserError, match="and the teacher 128 positions: too few for 1000 more"):
+        run(asking(world, "room", teacher=teacher), world / "room")
+    assert not (world / "room").exists()
+
+
+@pytest.mark.slow
+def test_a_schedule_with_more_stages_than_the_answers_leave_steps_is_refused_in_words(world, monkeypatch):
+    """Eighteen rows would make three steps, but nearly all of the answers are left out."""
+    real = TeacherAnswers.load
+
+    def few(folder, tasks):
+        found = real(folder, tasks)
+        return TeacherAnswers({task: rows[:1] for task, rows in found.rows.items()}, found.about)
+
+    monkeypatch.setattr(pipeline.TeacherAnswers, "load", few)
+    method = {"name": "semalign", "pairing": "depth", "schedule": "deep_to_shallow", "answers": "both"}
+    training = {"epochs": 1, "batch_size": 6, "learning_rate": 0.01, "lora": {"rank": 2}}
+    config = asking(world, "stages", method=method, controls=[], training=training)
+    with pytest.raises(UserError, match="has 3 stages, but the training has 2 steps"):
+        run(config, world / "stages")
 
 
 @pytest.mark.slow

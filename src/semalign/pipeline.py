@@ -56,7 +56,7 @@ from .revisions import keep_commits, known_commits, parts, trusted_code
 from .run_folder import RunFolder
 from .teacher_answers import FOLDER as ANSWERS
 from .teacher_answers import STAGE as WRITE_ANSWERS
-from .teacher_answers import TeacherAnswers, write_answers
+from .teacher_answers import TeacherAnswers, forget_drafts, write_answers
 from .tracking import tracked
 from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
@@ -277,13 +277,18 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
         ):
             write_answers(teacher, tasks, work.config, folder, advance)
             cost.tokens = cost.teacher_tokens = sum(ranks.gathered(read()))
+    forget_drafts(folder)
     found = TeacherAnswers.load(folder, tasks)
     if not any(found.rows.values()):
         raise UserError(f"{folder}: the teacher ended none of its answers; {found.warnings[0]}")
     for warning in found.warnings:
         work.reporter.warn(warning)
-    rows = {task: encoded(work.config, own, student, teacher) for task, own in found.rows.items()}
-    return replace(work, rows=work.rows.answered(rows), answers=found)
+    rows = work.rows.answered({task: encoded(work.config, own, student, teacher) for task, own in found.rows.items()})
+    for method in work.config.methods.values():  # there may be fewer rows than prompts, so fewer steps
+        method.check(teacher, student, work.config.training.n_step(len(rows.split("train") + rows.split("prompts"))))
+    for warning in cut_rows(work.config, rows, ("prompts",)):
+        work.reporter.warn(warning)
+    return replace(work, rows=rows, answers=found)
 
 
 def _unused(work: Work) -> list[str]:

@@ -14,6 +14,7 @@ from .methods import MethodContext
 from .methods.encoder_decoder import refuse_encoder_decoder
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
+from .teacher_answers import check_room
 from .tracking import check_packages
 from .training.engine_options import EngineName
 
@@ -64,6 +65,7 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
         refuse_encoder_decoder(name, method, teacher, student)
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
+    check_room(config, tasks, teacher)
     if config.benchmarks is not None:
         benchmarks.check_room(student, config.benchmarks)
         benchmarks.check_room(teacher, config.benchmarks)
@@ -170,9 +172,11 @@ def unused_prompts(config: Run, rows: Rows) -> list[str]:
     ]
 
 
-def cut_rows(config: Run, rows: Rows) -> list[str]:
-    """A line on each split whose rows are longer than the configuration keeps of them."""
-    counted = [(split, rows.split(split)) for split in dict.fromkeys(("train", config.evaluation.split))]
+def cut_rows(config: Run, rows: Rows, splits: Sequence[str] = ()) -> list[str]:
+    """A line on each split whose rows are longer than the configuration keeps: of those trained on and scored, or of
+    `splits`."""
+    asked = splits or dict.fromkeys(("train", config.evaluation.split))
+    counted = [(split, rows.split(split)) for split in asked]
     return [
         f"{n_cut} of {len(examples)} {split} rows are cut at {config.data.max_length} tokens (data.max_length)"
         for split, examples in counted

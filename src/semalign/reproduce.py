@@ -77,7 +77,7 @@ def _refuse(folder: Path) -> None:
 def _files(*folders: Path) -> dict[str, list[str]]:
     """What decides whether two runs came out alike, by part, relative to a run's folder."""
     patterns = {
-        "rows and models": ("inputs.json",),
+        "rows and models": ("inputs.json", "teacher/answers/*.json*"),
         "plans": ("prepare/*/plan.json", "prepare/*/*.safetensors"),
         "training": ("train/*/history.json",),
         "weights": ("train/*/adapter/*.safetensors", "adapter/*.safetensors", "student/*.safetensors"),

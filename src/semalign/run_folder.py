@@ -141,7 +141,9 @@ class RunFolder:
             return not any(_first_difference(_at(config, part), _at(other_config, part)) for part in parts)
 
         if inputs == other_inputs and agreed(*DECISIVE):
-            return [*UNTOUCHED, *((*ADAPTED, "write answers") if agreed("training") else ())]
+            same_training, adapts = agreed("training"), _at(config, "teacher.adapt")
+            answers = ("write answers",) if same_training or not adapts else ()
+            return [*UNTOUCHED, *(ADAPTED if same_training else ()), *answers]
         weights = {role: f"the {role}'s weights" for role in ("student", "teacher")}
         same = [role for role, name in weights.items() if inputs.get(name) == other_inputs.get(name)]
         return [f"benchmarks {role}" for role in same if agreed(f"{role}.model", f"{role}.dtype", *ASKED)]

@@ -9,12 +9,14 @@ from typing import Any
 from . import ranks
 from .artifacts import read_json, write_json, write_text
 from .config import Run
-from .data import Row, Task
+from .data import Row, Task, prompt_tokens
+from .errors import UserError
 from .evaluation import Draws, Memory, write_texts
-from .models import LanguageModel
+from .models import LanguageModel, context_length
 
 STAGE = "write answers"
 FOLDER = "teacher/answers"
+DRAFTS = ".drafts.jsonl"  # no task's name begins with a dot
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,37 @@ class TeacherAnswers:
         return cls(rows, read_json(folder / "about.json"))
 
 
+def new_tokens(config: Run, task: Task, teacher: LanguageModel) -> int:
+    """How long an answer of the teacher may be: as the run says, or as the task's scored ones as far as there is room.
+
+    Raises UserError where its longest prompt leaves no such room in the teacher's positions.
+    """
+    asked, context = config.teacher.writes.max_new_tokens, context_length(teacher)
+    if context is None or teacher.is_encoder_decoder:
+        return asked or task.max_new_tokens
+    prompts = [len(prompt_tokens(row, teacher.tokenizer, config.data.template)) for row in task.splits["prompts"]]
+    room = context - max(prompts) - 1
+    if (asked or 1) > room:
+        raise UserError(
+            f"task '{task.name}': the longest prompt has {max(prompts)} tokens, and the teacher {context} positions: "
+            f"too few for {asked or 'any'} more; lower teacher.writes.max_new_tokens, or leave long prompts out"
+        )
+    return asked or min(task.max_new_tokens, room)
+
+
+def check_room(config: Run, tasks: Sequence[Task], teacher: LanguageModel) -> None:
+    """Raise UserError where the teacher has no room for its answers."""
+    for task in tasks:
+        if "prompts" in task.splits:
+            new_tokens(config, task, teacher)
+
+
+def forget_drafts(folder: Path) -> None:
+    """Remove what only a stage that is not done needs."""
+    if ranks.is_first():
+        (folder / DRAFTS).unlink(missing_ok=True)
+
+
 def write_answers(
     model: LanguageModel,
     tasks: Sequence[Task],
@@ -66,14 +99,15 @@ def write_answers(
     """Write the teacher's answer to each prompt of the tasks into `folder`, a JSON-lines file a task.
 
     Greedy, or drawn at `teacher.writes.temperature`, by the run's seed. Answers that do not end within
-    `max_new_tokens` are no answers, and left out like empty ones. A stopped call goes on where it was.
+    `max_new_tokens` are no answers, and left out like empty ones. A stopped call goes on where it was, until
+    `forget_drafts`.
     """
     writing, about = config.teacher.writes, {}
     draws = Draws(temperature=writing.temperature, seed=config.seed)
     asked = [task for task in tasks if "prompts" in task.splits]
     total, before = sum(len(task.splits["prompts"]) for task in asked), 0
     folder.mkdir(parents=True, exist_ok=True)
-    memory = Memory(folder / "memory.jsonl" if ranks.is_first() else None)
+    memory = Memory(folder / DRAFTS if ranks.is_first() else None)
     for task in asked:
         prompts = task.splits["prompts"]
         written = write_texts(
@@ -83,7 +117,7 @@ def write_answers(
             batch_size=config.evaluation.batch_size,
             settings={
                 "until": list(task.stop),
-                "max_gen_toks": writing.max_new_tokens or task.max_new_tokens,
+                "max_gen_toks": new_tokens(config, task, model),
                 **draws.settings,
             },
             memory=memory,
@@ -101,4 +135,3 @@ def write_answers(
         lines = [json.dumps({"id": row.id, "prompt": row.prompt, "answer": text}) for row, text in kept]
         write_text(folder / f"{task.name}.jsonl", "".join(f"{line}\n" for line in lines))
     write_json(folder / "about.json", about)
-    memory.forget()

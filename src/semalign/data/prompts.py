@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .formats import Format
+from .formats import PREFERENCES, Format
 from .jsonl import named_records
-from .rows import PAIRS, Row, rows_from_records
+from .rows import PAIRS, SCORED, Row, rows_from_records
 from .sampling import permuted, sample
 
 NOTHING = "-"  # stands for the missing answer while a record is read
-TURNS = (("messages", "role", ("user",), "content"), ("conversations", "from", ("human", "user"), "value"))
+ANSWERS = ("answer", "completion", "output", *PREFERENCES, "label")
+LOOKED_AT = ("id", "prompt")  # of a task's field names
 
 
 def prompts_of_file(
     path: Path, *, task: str, count: int | None, seed: int, fields: Mapping[str, str], layout: Format | None
 ) -> list[Row]:
     """The rows of a file, or a seeded sample of them; records may lack an answer, and those that have one lose it."""
-    records = [(where, name, _answered(record, fields, layout)) for where, name, record in named_records(path)]
-    rows = rows_from_records(records, task=task, fields=fields, layout=layout)
+    records = [(where, name, _open(record, fields, layout)) for where, name, record in named_records(path)]
+    asked = {part: name for part, name in fields.items() if part in LOOKED_AT}
+    rows = rows_from_records(records, task=task, fields=asked | ({"answer": "answer"} if "prompt" in asked else {}))
     return unanswered(sample(rows, count, seed=seed, task=task, split="prompts"))
 
 
@@ -44,17 +46,23 @@ def unanswered(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, answer="", extra={}) for row in rows]
 
 
-def _answered(record: Mapping[str, Any], fields: Mapping[str, str], layout: Format | None) -> Mapping[str, Any]:
-    """The record with some answer where it has none."""
-    for name, role, people, text in TURNS:
-        turns = record.get(name)
+def _open(record: Mapping[str, Any], fields: Mapping[str, str], layout: Format | None) -> dict[str, Any]:
+    """The record with what asks alone, and some answer in place of its own."""
+    unread = {*ANSWERS, *SCORED, *(name for part, name in fields.items() if part not in LOOKED_AT)}
+    if "prompt" in fields:
+        unread |= {"messages", "conversations"}
+    elif layout in ("messages", "sharegpt"):
+        unread |= {"messages", "conversations"} - {"messages" if layout == "messages" else "conversations"}
+    kept = {name: value for name, value in record.items() if name not in unread and value is not None}
+    for name in ("messages", "conversations", "prompt"):
+        turns = kept.get(name)
         if isinstance(turns, list) and turns and isinstance(turns[-1], Mapping):
-            open_ended = turns[-1].get(role) in people
-            return {**record, name: [*turns, {role: "assistant", text: NOTHING}]} if open_ended else record
-    if isinstance(record.get("prompt"), list) and "prompt" not in fields:
-        return {"completion": [{"role": "assistant", "content": NOTHING}], **record}
-    if layout == "prompt-completion":
-        return {"completion": NOTHING, **record}
-    prompt = fields.get("prompt") or next((name for name, _ in PAIRS if name in record), "prompt")
-    answers = [fields["answer"]] if "answer" in fields else [answer for name, answer in PAIRS if name == prompt]
-    return record if any(record.get(name) for name in answers) else {**record, (answers or ["answer"])[0]: NOTHING}
+            asked = turns if _speaker(turns[-1]) in ("user", "human") else turns[:-1]
+            answer = [{"role": "assistant", "content": NOTHING}]
+            return {**kept, **({name: asked, "completion": answer} if name == "prompt" else {name: [*asked, *answer]})}
+    prompt = next((name for name, _ in PAIRS if name in kept), "prompt")
+    return {**kept, next(answer for name, answer in PAIRS if name == prompt): NOTHING, "answer": NOTHING}
+
+
+def _speaker(turn: Mapping[str, Any]) -> Any:
+    return turn.get("role", turn.get("from"))

@@ -20,6 +20,15 @@ from typing import Any
 from ..errors import UserError
 from .formats import Format, as_turns
 
+SCORED: dict[str, Any] = {
+    "choices": list,
+    "gold": int,
+    "final": (str, int, float),
+    "tests": (str, list),
+    "entry_point": str,
+    "code_prefix": str,
+}
+"""What a scorer may need of a record, with its types."""
 PAIRS = (("prompt", "answer"), ("prompt", "completion"), ("question", "answer"), ("instruction", "output"))
 
 
@@ -58,7 +67,7 @@ def row_from_record(
     if "prompt" not in names:
         record = as_turns(record, layout, where)
     identifier = str(record.get(names.get("id", "id"), identifier))
-    if "messages" in record and "prompt" not in names:
+    if record.get("messages") is not None and "prompt" not in names:
         prompt, answer, turns = _from_messages(record["messages"], where)
     else:
         prompt, answer, turns = _from_fields(record, names, where)
@@ -132,16 +141,8 @@ def _from_messages(messages: Sequence[dict[str, str]], where: str) -> tuple[str,
 
 
 def _extra(record: Mapping[str, Any], names: Mapping[str, str], where: str) -> dict[str, Any]:
-    kinds = {
-        "choices": list,
-        "gold": int,
-        "final": (str, int, float),
-        "tests": (str, list),
-        "entry_point": str,
-        "code_prefix": str,
-    }
     extra: dict[str, Any] = {}
-    for name, kind in kinds.items():
+    for name, kind in SCORED.items():
         source = names.get(name, name)
         if source not in record:
             if name in names:

@@ -11,7 +11,7 @@ from ..methods.sft import SFT
 from ..models import unload
 from ..prepare import adaptation
 from ..progress import Advance, silent
-from ..teacher_answers import STAGE
+from ..teacher_answers import STAGE, new_tokens
 from .forecast import Forecast
 from .subject import Subject
 
@@ -93,7 +93,7 @@ def _written(subject: Subject, task: Task, rows: Sequence[Row], n_token: int) ->
 
 
 def _room(subject: Subject, task: Task) -> int:
-    return subject.config.teacher.writes.max_new_tokens or task.max_new_tokens
+    return new_tokens(subject.config, task, subject.teacher)
 
 
 def _lengths(subject: Subject, task: Task) -> list[int]:

@@ -54,7 +54,7 @@ def compare_ends(run: Run, scores: Sequence[float], reporter: Reporter) -> dict[
     sides: dict[str, Any] = {}
     for side, sign in (("top", 1.0), ("bottom", -1.0)):
         known = _Known(scores=tuple(sign * score for score in scores))
-        chosen = method.replace(attribution=known, pairing=Critical(count=count), train="paired")
+        chosen = method.replace(attribution=known, pairing=Critical(count=count), train="paired", answers="gold")
         plan = chosen.plan(context)
         bits[side], sides[side] = work.trained(side, chosen, plan)
     return {

@@ -9,7 +9,7 @@ from .discover import assemble
 from .drawn import GREEDY, Drawn, stream_seed
 from .evaluating import evaluating
 from .family import Family, families
-from .language_model import LanguageModel
+from .language_model import LanguageModel, context_length
 from .listen import FINAL, Point, Site, check_layer_site, listen, silence
 from .load import load
 from .partial import states_of
@@ -33,6 +33,7 @@ __all__ = [
     "Site",
     "assemble",
     "check_layer_site",
+    "context_length",
     "embedded",
     "evaluating",
     "families",

@@ -13,6 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .family import Family
 
+CONTEXT = ("n_positions", "max_position_embeddings", "n_ctx")  # what a configuration calls it, in lm-eval's order
+
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
@@ -139,3 +141,9 @@ def decoder_start(module: PreTrainedModel) -> int | None:
             if isinstance(token, int):
                 return token
     return None
+
+
+def context_length(model: LanguageModel) -> int | None:
+    """Positions that a model was made for; None where its configuration does not say."""
+    config = model.module.config
+    return next((getattr(config, name) for name in CONTEXT if getattr(config, name, None)), None)

@@ -163,6 +163,7 @@ def batch_plan(n_row: int, options: TrainingOptions, seed: int, n_step: int | No
     """
     plan: list[list[int]] = []
     n_step = options.n_step(n_row) if n_step is None else n_step
+    assert n_row > 0 or n_step == 0, "there is nothing to take steps on"
     for epoch in itertools.count():
         if len(plan) >= n_step:
             break

@@ -8,9 +8,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from semalign.errors import UserError
 from semalign.evaluation.benchmarks.options import Options
 from semalign.evaluation.benchmarks.upstream import GENERATED, HOMES
-from semalign.models import LanguageModel
-
-CONTEXT = ("n_positions", "max_position_embeddings", "n_ctx")  # what a configuration calls it, in lm-eval's order
+from semalign.models import LanguageModel, context_length
 
 
 def check_room(model: LanguageModel, options: Options) -> None:
@@ -20,8 +18,7 @@ def check_room(model: LanguageModel, options: Options) -> None:
         raise UserError(
             f"{model.name} is an encoder-decoder, but lm-eval's tasks are for decoder-only models; use protocol paper"
         )
-    config = model.module.config
-    context = next((getattr(config, name) for name in CONTEXT if getattr(config, name, None)), None)
+    context = context_length(model)
     if options.protocol != "lm-eval" or context is None:
         return
     for task in options.tasks:

@@ -51,6 +51,7 @@ def configs(world):
         "ddp": config_of(world, name="whole", training=TRAINING, **tasks),
         "fsdp2": config_of(world, name="divided", training=TRAINING, engine="fsdp2", **tasks),
         "cached": config_of(world, name="cached", training=TRAINING, **cached, **tasks),
+        "cached fsdp2": config_of(world, name="divided-cached", training=TRAINING, engine="fsdp2", **cached, **tasks),
     }
 
 
@@ -78,8 +79,9 @@ def test_two_processes_make_the_run_of_one(engine, configs, alone, tmp_path):
 
 
 @pytest.mark.slow
-def test_each_process_caches_its_share_and_follows_all_of_it(configs, alone, tmp_path):
-    found = in_processes(2, start, configs["cached"], tmp_path / "run")
+@pytest.mark.parametrize("which", ["cached", "cached fsdp2"])
+def test_each_process_caches_its_share_and_follows_all_of_it(which, configs, alone, tmp_path):
+    found = in_processes(2, start, configs[which], tmp_path / "run")
     assert losses(found[0]) == pytest.approx(losses(alone), abs=1e-6)
     assert read(found[0] / "train" / "semalign" / "cache.json")["rows"] == 40
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from ..artifacts import key
 from .language_model import LanguageModel
@@ -23,9 +24,13 @@ def fingerprint(model: LanguageModel) -> str:
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """Of the names, dtypes, shapes and bytes of tensors, in whatever order they are."""
+    """Of the names, dtypes, shapes and bytes of tensors, in whatever order they are.
+
+    Of tensors that are divided among processes every process has to ask at once.
+    """
     found = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        found.update(f"{name} {whole.dtype} {tuple(whole.shape)}".encode())
+        found.update(whole.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

@@ -11,7 +11,6 @@ from .artifacts import read_json, write_json, write_text
 from .config import Run
 from .data import Row, Task, prompt_tokens
 from .errors import UserError
-from .evaluation import Draws, Memory, write_texts
 from .models import LanguageModel, context_length
 
 STAGE = "write answers"
@@ -102,6 +101,8 @@ def write_answers(
     `max_new_tokens` are no answers, and left out like empty ones. A stopped call goes on where it was, until
     `forget_drafts`.
     """
+    from .evaluation import Draws, Memory, write_texts  # needs lm_eval, which planning does without
+
     writing, about = config.teacher.writes, {}
     draws = Draws(temperature=writing.temperature, seed=config.seed)
     asked = [task for task in tasks if "prompts" in task.splits]

@@ -13,6 +13,7 @@ from transformers import Qwen2Config
 ROWS = {"extract": 2, "align": 4, "train": 4, "validation": 2, "test": 2}  # a ridge map is checked on every fourth
 CARVED = {"extract", "align", "train"}  # splits that a task of single files takes out of its training rows
 N_PAIR = 2  # of a pairing's `count`: a schedule needs a step for each of its pairs
+N_PROMPT = 4
 N_TOKEN = 4  # of a generated answer
 TRAINING = {"epochs": 1, "batch_size": 2}
 LORA = {"rank": 2, "alpha": 2}
@@ -39,8 +40,13 @@ def smaller(values):
         given = task.get("rows", {})
         splits = ROWS if "folder" in task else {*CARVED, *given}
         task["rows"] = {split: min(given.get(split, n), n) for split, n in ROWS.items() if split in splits}
+        if "prompts" in given:  # what an untrained teacher draws ends at nearly any letter
+            task["rows"]["prompts"], task["stop"] = N_PROMPT, list("aeiounrst ")
         if task.get("score") != "likelihood":
             task["max_new_tokens"] = N_TOKEN
+    for part in (values, *values.get("pairs", {}).values()):
+        if isinstance(part.get("teacher"), dict) and "writes" in part["teacher"]:
+            part["teacher"]["writes"] = {"max_new_tokens": 40, "temperature": 1.0}
     training = values["training"]
     training |= TRAINING | {"lora": training.get("lora", {}) | LORA}
     training.pop("micro_batch_size", None)

@@ -53,9 +53,8 @@ from .progress import Reporter
 from .record import make_record
 from .results import Rows, Trained, encode_rows, encoded
 from .revisions import keep_commits, known_commits, parts, trusted_code
-from .run_folder import RunFolder
+from .run_folder import WRITE_ANSWERS, RunFolder
 from .teacher_answers import FOLDER as ANSWERS
-from .teacher_answers import STAGE as WRITE_ANSWERS
 from .teacher_answers import TeacherAnswers, forget_drafts, write_answers
 from .tracking import tracked
 from .training import Engine, History, Tally, start_engine

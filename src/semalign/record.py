@@ -26,9 +26,8 @@ from .models import LanguageModel, Site
 from .models.quantized import n_weight
 from .paired import differences
 from .results import Rows, Trained
-from .run_folder import RunFolder
+from .run_folder import WRITE_ANSWERS, RunFolder
 from .strategy import Strategy
-from .teacher_answers import STAGE as WRITE_ANSWERS
 
 PAPER = {"name": "SemAlign", "source": "Gu, Aleti, Chen, Zhang 2025, arXiv:2510.24208"}
 STAGES = ("prepare", "cache", "train")  # of a method: those in which the teacher reads for it

@@ -20,6 +20,7 @@ from .stopping import check
 
 UNTOUCHED = ("evaluate student", "benchmarks student", "evaluate teacher", "benchmarks teacher")
 ADAPTED = tuple(f"{work} teacher_adapted" for work in ("prepare", "train", "evaluate", "benchmarks"))
+WRITE_ANSWERS = "write answers"
 STAGE_FOLDERS = {
     "prepare": "prepare",
     "train": "train",
@@ -142,7 +143,7 @@ class RunFolder:
 
         if inputs == other_inputs and agreed(*DECISIVE):
             same_training, adapts = agreed("training"), _at(config, "teacher.adapt")
-            answers = ("write answers",) if same_training or not adapts else ()
+            answers = (WRITE_ANSWERS,) if same_training or not adapts else ()
             return [*UNTOUCHED, *(ADAPTED if same_training else ()), *answers]
         weights = {role: f"the {role}'s weights" for role in ("student", "teacher")}
         same = [role for role, name in weights.items() if inputs.get(name) == other_inputs.get(name)]

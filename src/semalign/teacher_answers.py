@@ -13,7 +13,6 @@ from .data import Row, Task, prompt_tokens
 from .errors import UserError
 from .models import LanguageModel, context_length
 
-STAGE = "write answers"
 FOLDER = "teacher/answers"
 DRAFTS = ".drafts.jsonl"  # no task's name begins with a dot
 

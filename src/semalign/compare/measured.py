@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..evaluation import TaskScore
 from ..evaluation.benchmarks import BenchmarkScore
 from ..report.trained_on import whose
-from ..teacher_answers import STAGE as WRITE_ANSWERS
+from ..run_folder import WRITE_ANSWERS
 
 ADAPTED = "teacher_adapted"
 FACTS = ("trainable", "steps", "train_tokens", "teacher_tokens")

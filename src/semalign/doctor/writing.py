@@ -11,7 +11,8 @@ from ..methods.sft import SFT
 from ..models import unload
 from ..prepare import adaptation
 from ..progress import Advance, silent
-from ..teacher_answers import STAGE, new_tokens
+from ..run_folder import WRITE_ANSWERS
+from ..teacher_answers import new_tokens
 from .forecast import Forecast
 from .subject import Subject
 
@@ -33,7 +34,7 @@ def forecast_writing(subject: Subject, advance: Advance = silent) -> Forecast:
             pace = _pace(subject, task, prompts, size)
             seconds += pace.seconds(len(prompts), _lengths(subject, task), subject.config.evaluation.batch_size)
             advance(done, len(asked))
-    return Forecast(STAGE, seconds, peak)
+    return Forecast(WRITE_ANSWERS, seconds, peak)
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,12 @@ def _written(subject: Subject, task: Task, rows: Sequence[Row], n_token: int) ->
     return cost.seconds, cost.peak_bytes
 
 
-def _room(subject: Subject, task: Task) -> int:
-    return new_tokens(subject.config, task, subject.teacher)
-
-
 def _lengths(subject: Subject, task: Task) -> list[int]:
     """Tokens of the gold answers that are trained on, of this task where it has some, as far as there is room."""
     by_task = subject.rows.of_teacher.examples["train"]
     gold = by_task[task.name] or [example for examples in by_task.values() for example in examples]
-    return [min(len(example.input_ids) - example.n_prompt, _room(subject, task)) for example in gold]
+    room = new_tokens(subject.config, task, subject.teacher)
+    return [min(len(example.input_ids) - example.n_prompt, room) for example in gold]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from ..data import Example
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.jsd import JSD
-from ..models import LanguageModel, stream_seed
+from ..models import LanguageModel, context_length, stream_seed
 from ..models.sharding import in_company
 from .base import LoopMethod, MethodContext, Plan
 from .on_policy import sample_answers
@@ -111,5 +111,5 @@ class OnPolicyStep(Step):
 
 def _positions(*models: LanguageModel) -> int | None:
     """The least number of positions that one of the models was made for."""
-    limits = [getattr(model.module.config, "max_position_embeddings", None) for model in models]
+    limits = [context_length(model) for model in models]
     return min([limit for limit in limits if limit], default=None)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 import yaml
 from seq2seq_world import write_seq2seq_world
 from tiny_run import config_of, sums
@@ -24,6 +25,7 @@ METHOD = {
     "outputs": ["cross_entropy", "kl"],
     "train": "all",
 }
+ENCODER = METHOD | {"part": "encoder"}
 TRAINING = {
     "epochs": 3,
     "batch_size": 20,
@@ -132,6 +134,7 @@ def test_an_encoder_decoder_teaches_another(world):
         ({"method": {"name": "semalign", "positions": "all"}}, "'positions: all' has no effect"),
         ({"method": METHOD | {"schedule": "frontier"}}, "set 'cache: false'"),
         ({"training": TRAINING | {"lora": {"roles": ["gate"]}}}, "gate"),
+        ({"method": ENCODER, "training": TRAINING | {"lora": {"roles": ["cross_v"]}}}, "no role to adapt"),
         ({"data": {"template": "chat", "tasks": [{"name": "sums", "folder": "sums"}]}}, "no chat template"),
     ],
 )
@@ -142,12 +145,66 @@ def test_what_makes_no_sense_leaves_no_folder(world, changes, says):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("teacher", ["./llama", pytest.param("./t5", marks=pytest.mark.slow)])
+def test_the_layers_of_an_encoder_are_taught_and_reported(world, teacher):
+    made = config(
+        world,
+        f"encoder_{teacher[2:]}",
+        teacher,
+        "./bart",
+        method=ENCODER,
+        controls={"sft": "sft", "decoder": METHOD},
+        training=TRAINING if teacher == "./t5" else TRAINING | {"lora": {"rank": 4}},
+    )
+    out = run(made, world / "runs" / f"encoder_{teacher[2:]}")
+    record = record_of(out)
+    assert sum(bits(out, "semalign").values()) < sum(bits(out, "student").values())
+    pairing = record["pairing"]
+    assert pairing["encoders"] == (["teacher", "student"] if teacher == "./t5" else ["student"])
+    assert (pairing["n_teacher"], pairing["n_student"]) == (1 if teacher == "./t5" else 3, 2)
+    assert len(record["training"]["semalign"][-1]["cosine"]) == 2
+    plan = json.loads((out / "prepare" / "semalign" / "plan.json").read_text())
+    assert plan["encoder_layers"] == plan["layers"] == [0, 1]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "student&#39;s encoder: 2 layers" in page or "student's encoder: 2 layers" in page
+    assert "states are compared at the tokens of the prompt" in page
+    adapted = load(str(out / "student")).module.state_dict()
+    before = load(str(world / "bart")).module.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, adapted[name])}
+    assert any(name.startswith("model.encoder.layers.1.") for name in changed)
+    assert any(name.startswith("model.decoder.layers.1.") for name in changed)
+
+
+def test_the_trainer_teaches_the_layers_of_an_encoder(world, tmp_path):
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=4, per_device_train_batch_size=10, learning_rate=0.01, report_to="none", use_cpu=True
+    )
+    how = {"template": "plain", "max_length": 48, "lora": {"rank": 2}}
+    names = (str(world / "bart"), str(world / "llama"))
+    trainer = AlignmentTrainer(*names, arguments, [sums(i) for i in range(20)], method=ENCODER, **how)
+    trainer.train()
+    assert trainer.setup.plan.encoder_layers == (0, 1)
+    trainer.save_model(str(tmp_path / "saved"))
+    named = [name for name, p in trainer.model.named_parameters() if p.requires_grad and ".encoder." in name]
+    assert named
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["doctor", "attribute", "pair", "basis"])
-@pytest.mark.parametrize("sides", [("./llama", "./t5"), ("./t5", "./student"), ("./t5", "./bart")])
-def test_the_other_commands_know_encoder_decoders(world, say, tmp_path, command, sides):
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("./llama", "./t5", METHOD),
+        ("./t5", "./student", METHOD),
+        ("./t5", "./bart", METHOD),
+        ("./llama", "./t5", ENCODER),
+        ("./t5", "./bart", ENCODER),
+    ],
+)
+def test_the_other_commands_know_encoder_decoders(world, say, tmp_path, command, asked):
+    *sides, method = asked
     roles = {} if sides[1] == "./student" else {"training": TRAINING}
-    path = config(world, "looked_at", *sides, **({"training": DECODER_ONLY} | roles))
+    path = config(world, "looked_at", *sides, method=method, **({"training": DECODER_ONLY} | roles))
     extra = () if command == "doctor" else ("--out", tmp_path / "sheet")
     said = say(command, path, *extra)
     assert said.code in ((0, 1) if command == "doctor" else (0,)), said.err

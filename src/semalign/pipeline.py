@@ -59,7 +59,7 @@ from .teacher_answers import TeacherAnswers, forget_drafts, write_answers
 from .tracking import tracked
 from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
-from .two_tokenizers import compare_tokenizers
+from .two_tokenizers import compare_tokenizers, few_followed, prompts_followed
 
 PROBED = 256  # answer positions of a probe: seconds with a real vocabulary, and agreement to within 0.03
 
@@ -120,7 +120,11 @@ def run(
     rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)
     tokenizers = compare_tokenizers(rows, teacher, student, tokens)
-    uncovered = [*(tokenizers.warnings if tokenizers else []), *trusted_code(config)]
+    uncovered = [
+        *(tokenizers.warnings if tokenizers else []),
+        *few_followed(prompts_followed(config.methods.values(), rows, teacher, student)),
+        *trusted_code(config),
+    ]
     for warning in (*uncovered, *cut_rows(config, rows)):
         reporter.warn(warning)
     with RunFolder.hold(path, config.plain()) as folder:

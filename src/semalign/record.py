@@ -22,7 +22,8 @@ from .evaluation import (
     mean_score,
 )
 from .methods import Method, MethodContext
-from .models import LanguageModel, Site
+from .methods.semalign import SemAlign
+from .models import Encoder, LanguageModel, Site
 from .models.quantized import n_weight
 from .paired import differences
 from .results import Rows, Trained
@@ -198,12 +199,19 @@ def _pairing(config: Run, context: MethodContext, main: Trained) -> dict[str, An
     if not main.plan.pairs:
         return None
     pairing = getattr(config.method, "pairing", None)  # a method may pair layers in a way of its own
+    seen = _seen(config, context)
     return {
         "name": (pairing or config.method).name,
-        "n_student": context.student.n_layer,
-        "n_teacher": context.teacher.n_layer,
+        "n_student": seen.student.n_layer,
+        "n_teacher": seen.teacher.n_layer,
+        "encoders": [side for side in ("teacher", "student") if isinstance(getattr(seen, side), Encoder)],
         "pairs": [pair.plain() for pair in main.plan.pairs],
     }
+
+
+def _seen(config: Run, context: MethodContext) -> MethodContext:
+    """Models and rows as the paired layers see them."""
+    return config.method.seen(context) if isinstance(config.method, SemAlign) else context
 
 
 def _basis(
@@ -218,7 +226,7 @@ def _basis(
     stored = folder / "prepare" / "curves.json"
     if not folder.done("basis curves"):
         with folder.stage("basis curves"):
-            write_json(stored, _curves(context, getattr(config.method, "site")))  # noqa: B009
+            write_json(stored, _curves(_seen(config, context), getattr(config.method, "site")))  # noqa: B009
     return {**found, "curves": read_json(stored)}
 
 

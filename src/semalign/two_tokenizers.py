@@ -1,11 +1,12 @@
 """Teacher and student with two tokenizers: how far they can be compared, measured on the rows of the run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .data import Example, answer_coverage
+from .data import Example, answer_coverage, prompt_coverage
 from .errors import UserError
+from .methods import Method
 from .models import LanguageModel, SharedTokens
 from .results import Rows
 
@@ -53,9 +54,8 @@ def compare_tokenizers(
     rows: Rows, teacher: LanguageModel, student: LanguageModel, tokens: SharedTokens
 ) -> TwoTokenizers | None:
     """None where one tokenizer does for both; raises UserError where the teacher can hardly be followed."""
-    by_task = {task.name: list(_examples(rows, task.name)) for task in rows.tasks}
-    positions = {task: answer_coverage(examples) for task, examples in by_task.items()}
-    _refuse_apart(positions, teacher, student)
+    by_task = _by_task(rows)
+    positions = _shares(by_task, answer_coverage, "the answer's positions", teacher, student)
     if tokens.matched is None or tokens.difference is None:
         return None
     matched, numerals = tokens.matched, tokens.matched.numerals
@@ -73,16 +73,50 @@ def compare_tokenizers(
     )
 
 
-def _refuse_apart(positions: Mapping[str, float], teacher: LanguageModel, student: LanguageModel) -> None:
-    for task, share in positions.items():
+def prompts_followed(
+    methods: Iterable[Method], rows: Rows, teacher: LanguageModel, student: LanguageModel
+) -> dict[str, float]:
+    """By task, share of the tokens of the student's encoder at which the teacher can be followed, in [0, 1].
+
+    Empty where no method pairs the encoder's layers; raises UserError where the teacher can hardly be followed.
+    """
+    if all(getattr(method, "part", "decoder") == "decoder" for method in methods):
+        return {}
+    return _shares(_by_task(rows), prompt_coverage, "the prompt's tokens", teacher, student)
+
+
+def few_followed(prompts: Mapping[str, float]) -> list[str]:
+    """A line on each task where an encoder can be taught at few tokens."""
+    return [
+        f"{task}: the teacher can be followed at {share:.1%} of the prompt's tokens"
+        for task, share in prompts.items()
+        if share < FEW
+    ]
+
+
+def _shares(
+    by_task: Mapping[str, Sequence[Example]],
+    measure: Callable[[Sequence[Example]], float],
+    of_what: str,
+    teacher: LanguageModel,
+    student: LanguageModel,
+) -> dict[str, float]:
+    shares = {task: measure(examples) for task, examples in by_task.items()}
+    for task, share in shares.items():
         if share < LEAST:
             raise UserError(
                 f"the tokenizers of teacher {teacher.name} and student {student.name} cannot be aligned on task "
-                f"'{task}': both have read the same text at {share:.1%} of the answer's positions, and {LEAST:.0%} are "
+                f"'{task}': both have read the same text at {share:.1%} of {of_what}, and {LEAST:.0%} are "
                 "needed; choose a pair whose tokens end at the same places"
             )
+    return shares
 
 
-def _examples(rows: Rows, task: str) -> Iterable[Example]:
+def _by_task(rows: Rows) -> dict[str, list[Example]]:
     """All that is trained on or looked at; scored rows are each model's own business."""
-    return (e for split in ("train", "extract", "align") for e in rows.examples.get(split, {}).get(task, []))
+    return {
+        task.name: [
+            e for split in ("train", "extract", "align") for e in rows.examples.get(split, {}).get(task.name, [])
+        ]
+        for task in rows.tasks
+    }

@@ -7,7 +7,7 @@ import torch
 from tokenizers import processors
 from trained import trained
 
-from semalign.data import Row, answer_coverage, collate, counts, encode, encode_pair
+from semalign.data import Row, answer_coverage, collate, counts, encode, encode_pair, prompt_coverage
 from semalign.errors import UserError
 
 ROWS = [
@@ -152,3 +152,67 @@ def test_a_batch_holds_the_teachers_prompts_where_its_encoder_reads_them():
         rows[0].teacher.example.encoder
     )
     assert torch.equal(batch.followed, batch.mask)
+
+
+def prefixes(ids, tokenizer):
+    """The text up to and with each token, special ones not counted; None at a special one."""
+    special = set(tokenizer.all_special_ids)
+    return [
+        None if token in special else tokenizer.decode(ids[: i + 1], skip_special_tokens=True)
+        for i, token in enumerate(ids)
+    ]
+
+
+PROMPTS = [
+    Row(str(i), "t", prompt, "yes") for i, prompt in enumerate(["Add 12 and 345:", "the lazy dog eats", "2019 or 7"])
+]
+
+
+@pytest.mark.parametrize("special", [None, "<s>"])
+@pytest.mark.parametrize("teacher_start", [None, START + 1])
+@pytest.mark.parametrize("schemes", [("byte_level", "byte_level_digits"), ("byte_level_digits", "byte_level")])
+def test_tokens_of_the_prompt_are_matched_where_both_have_read_as_much_of_it(schemes, teacher_start, special):
+    student = around(schemes[0], before=special)
+    teacher = trained(schemes[1]) if teacher_start is None else around(schemes[1], before=None)
+    rows = encode_pair(
+        PROMPTS, student, teacher, template="plain", max_length=60, starts=(START, teacher_start), spans="mean"
+    )
+    n_matched = 0
+    for example in rows:
+        other = example.teacher.example
+        ours = prefixes(example.encoder, student)
+        theirs = prefixes(other.input_ids if other.encoder is None else other.encoder, teacher)
+        assert len(example.teacher.prompt_last) == len(example.encoder)
+        before = 0
+        for i, (first, last) in enumerate(zip(example.teacher.prompt_first, example.teacher.prompt_last, strict=True)):
+            if last == UNALIGNED:
+                assert ours[i] is None or ours[i] not in theirs
+                continue
+            assert theirs[last] == ours[i]
+            assert before <= first <= last
+            before = last + 1
+            n_matched += 1
+    n_read = sum(len(example.encoder) for example in rows)
+    assert prompt_coverage(rows) == n_matched / n_read > 0.3
+
+    prompts = collate(rows, 0).prompts
+    assert prompts.encoder is None
+    assert torch.equal(prompts.aligned, prompts.teacher.last >= 0)
+    assert not prompts.mask[:, 0].any()
+    assert int((prompts.aligned & (prompts.attention_mask == 0)).sum()) == 0
+    assert not (prompts.followed & (prompts.teacher.last == 0)).any()
+    assert prompts.to("meta").teacher.last.device.type == "meta"
+    assert collate(rows, 0).to("meta").prompts.teacher.last.device.type == "meta"
+    read = prompts.of_teacher.input_ids[0].tolist()
+    other = rows[0].teacher.example
+    whole = other.input_ids if other.encoder is None else list(other.encoder)
+    assert read[: len(whole)] == whole
+
+
+def test_two_encoders_that_read_alike_are_followed_at_every_token_but_the_first():
+    tokenizer = around("byte_level", before=None)
+    batch = collate(encoded(tokenizer), 0)
+    prompts = batch.prompts
+    assert torch.equal(prompts.input_ids, batch.encoder.input_ids)
+    assert prompts.of_teacher is prompts
+    assert prompts.followed.sum(1).tolist() == [len(row.encoder) - 1 for row in encoded(tokenizer)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import tiny
+from seq2seq_pairs import LARGE, PAIRS, ROWS, SMALL, context_of, pair_of
 from tiny_seq2seq import tiny_seq2seq
 from trained import trained
 
@@ -18,7 +18,7 @@ from semalign.basis.cosine import Cosine as CosineBasis
 from semalign.basis.identity import Identity
 from semalign.basis.logit import Logit
 from semalign.basis.ridge import Ridge
-from semalign.data import Row, batches, encode, encode_pair
+from semalign.data import batches, encode
 from semalign.errors import UserError
 from semalign.losses.cka import CKA
 from semalign.losses.cosine import Cosine
@@ -27,7 +27,7 @@ from semalign.losses.fisher import Fisher
 from semalign.losses.kl import ForwardKL
 from semalign.losses.mse import MSE
 from semalign.losses.uld import ULD
-from semalign.methods import Given, MethodContext
+from semalign.methods import Given
 from semalign.methods.encoder_decoder import refuse_encoder_decoder
 from semalign.methods.gkd import GKD
 from semalign.methods.hidden_kd import HiddenKD
@@ -38,29 +38,13 @@ from semalign.methods.seeking import Seeking
 from semalign.methods.semalign import SemAlign
 from semalign.methods.sft import SFT
 from semalign.methods.teacher import OnlineTeacher
-from semalign.models import lora, shared_tokens, unload
+from semalign.models import lora, unload
 from semalign.pairing.depth import Depth
 from semalign.pairing.monotone_cka import MonotoneCKA
 from semalign.schedules.frontier import Frontier
-from semalign.training import LoraOptions, TrainingOptions
+from semalign.training import TrainingOptions
 
-TEXTS = ["12 or 345 apples", "the lazy dog sleeps", "print(add(1, 2))", "a café, a façade", "the song ends", "2019!"]
-ROWS = [Row(str(i), "t", f"Say {text} again:\n", text) for i, text in enumerate(TEXTS)]
 OPTIONS = TrainingOptions(epochs=6, batch_size=6, learning_rate=0.001)
-STILL = {"dropout": 0.0, "dropout_rate": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
-SMALL, LARGE = {"n_layer": 2, "width": 24}, {"n_layer": 4, "width": 48}
-ONE, TWO = ("byte_level", "byte_level"), ("byte_level_digits", "sentencepiece_llama")
-PAIRS = {
-    "llama to t5": (("llama", LARGE), ("t5", SMALL), ONE),
-    "llama to t5, two tokenizers": (("llama", LARGE), ("t5", SMALL), TWO),
-    "qwen2 to bart": (("qwen2", LARGE), ("bart", SMALL), ONE),
-    "gemma3 to bart, two tokenizers": (("gemma3", LARGE), ("bart", SMALL), TWO),
-    "t5 to llama": (("t5", LARGE), ("llama", SMALL), ONE),
-    "bart to qwen2, two tokenizers": (("bart", LARGE), ("qwen2", SMALL), TWO),
-    "t5 to t5: read alike": (("t5_gated", LARGE), ("t5", SMALL), ONE),
-    "bart to t5: begun otherwise": (("bart", LARGE), ("t5", SMALL), ONE),
-    "pegasus to bart, two tokenizers": (("pegasus", LARGE), ("bart", SMALL), TWO),
-}
 METHODS = {
     "sft": SFT(),
     "v1": SemAlign(),
@@ -88,38 +72,6 @@ METHODS = {
     "logit_kd, uld": LogitKD(outputs=(CrossEntropy(), ULD())),
     "hidden_kd": HiddenKD(),
 }
-
-
-def pair_of(sides, schemes=ONE):
-    models = []
-    for (family, sizes), scheme in zip(sides, schemes, strict=True):
-        tokenizer = copy.deepcopy(trained(scheme))
-        make, own = (tiny, {}) if family in ("llama", "qwen2", "gemma3") else (tiny_seq2seq, STILL)
-        model = make(family, n_row=len(tokenizer) + 5, dtype=torch.float32, **sizes, **own)
-        models.append(replace(model, tokenizer=tokenizer))
-    return models
-
-
-def rows_of(teacher, student):
-    starts = (student.decoder_start, teacher.decoder_start)
-    how = {"template": "plain", "max_length": 60}
-    if starts[0] == starts[1] and teacher.tokenizer.get_vocab() == student.tokenizer.get_vocab():
-        return encode(ROWS, student.tokenizer, **how, decoder_start=starts[0])
-    return encode_pair(ROWS, student.tokenizer, teacher.tokenizer, **how, starts=starts)
-
-
-def context_of(teacher, student):
-    rows = rows_of(teacher, student)
-    context = MethodContext(
-        teacher=teacher,
-        student=student,
-        tokens=shared_tokens(teacher, student),
-        extract=list(batches(rows[:3], 2, 0)),
-        calibration=list(batches(rows, 4, 0)),
-        seed=0,
-        lora=LoraOptions(rank=2, alpha=2, dropout=0),
-    )
-    return context, rows
 
 
 EVERY_METHOD = ("llama to t5, two tokenizers", "qwen2 to bart", "bart to qwen2, two tokenizers")

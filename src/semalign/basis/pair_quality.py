@@ -40,8 +40,8 @@ def pair_quality(maps: Mapping[int, SemanticMap], held: MapContext, *, keeps_nor
     - `lens_top1`, `lens_top5`, `lens_correlation`: agreement of the mapped state, read by the student's final norm and
       head, with the teacher's state, read by the teacher's (logit lens), on the shared tokens.
 
-    None where a map does not end at the student's width. `y` is the untouched student's state: a map that explains it
-    well asks for little change.
+    None where a map does not end at the student's width, the last three also where the layers are an encoder's. `y` is
+    the untouched student's state: a map that explains it well asks for little change.
     """
     states = _collect(held)
     return {
@@ -77,7 +77,8 @@ def _measures(semantic_map: SemanticMap, held: MapContext, x: Tensor, y: Tensor,
     mapped = semantic_map(x.to(torch.promote_types(x.dtype, torch.float32)))
     fits = semantic_map.width == held.student.width
     every = max(1, -(-len(x) // READ))
-    top1, top5, correlation = _lens(mapped[::every], x[::every], held) if fits else (None, None, None)
+    read = fits and held.student.has_lens
+    top1, top5, correlation = _lens(mapped[::every], x[::every], held) if read else (None, None, None)
     return {
         "explained_variance": explained_variance(y, mapped) if fits and keeps_norm else None,
         "explained_scaled": explained_scaled(y, mapped) if fits else None,

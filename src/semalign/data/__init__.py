@@ -12,7 +12,7 @@ from .task import Task, load_task
 
 if TYPE_CHECKING:
     from .batch import Batch, batches, collate, padding_share
-    from .paired import answer_coverage, encode_pair
+    from .paired import answer_coverage, encode_pair, prompt_coverage
     from .templates import Template, end_token, padding_token, prompt_text, prompt_tokens
     from .tokens import Example, counts, encode
 
@@ -34,6 +34,7 @@ __all__ = [
     "load_task",
     "padding_share",
     "padding_token",
+    "prompt_coverage",
     "prompt_text",
     "prompt_tokens",
 ]
@@ -42,7 +43,7 @@ _LAZY = {
     **dict.fromkeys(("Batch", "batches", "collate", "padding_share"), "batch"),
     **dict.fromkeys(("Template", "end_token", "padding_token", "prompt_text", "prompt_tokens"), "templates"),
     **dict.fromkeys(("Example", "counts", "encode"), "tokens"),
-    **dict.fromkeys(("answer_coverage", "encode_pair"), "paired"),
+    **dict.fromkeys(("answer_coverage", "encode_pair", "prompt_coverage"), "paired"),
 }
 
 

@@ -71,6 +71,22 @@ class Batch:
         return states if self.teacher is None else self.teacher.at_student(states)
 
     @property
+    def prompts(self) -> "Batch":
+        """What the encoder reads, and beside it what the teacher reads of it, as a batch of its own.
+
+        `mask` is True at every token but the first, and where the teacher's is not its first: that of a decoder-only
+        model is an attention sink, whose length drowns every other. `targets` are no next tokens.
+        """
+        assert self.encoder is not None, "only rows of an encoder-decoder have a part for its encoder"
+        ids, attention_mask = self.encoder
+        teacher = None if self.teacher is None else self.teacher.of_prompts
+        mask = attention_mask.bool()
+        mask[:, 0] = False
+        if teacher is not None:
+            mask &= teacher.last != 0
+        return Batch(self.ids, ids, attention_mask, ids, mask, teacher)
+
+    @property
     def n_tokens(self) -> int:
         """Tokens without padding."""
         return int(self.attention_mask.sum())
@@ -94,9 +110,19 @@ class TeacherRows:
     last: Int[Tensor, "b pos"]
     """The teacher's positions first..last that stand for each of the student's: at `last` it has read the same text. -1
     for both where there are none."""
+    prompt: tuple[Int[Tensor, "b e_pos"], Int[Tensor, "b e_pos"]] | None = None
+    """The same for the positions of the student's encoder, where it has one."""
 
     def to(self, device: torch.device | str) -> "TeacherRows":
-        return TeacherRows(self.batch.to(device), self.first.to(device), self.last.to(device))
+        prompt = self.prompt and (self.prompt[0].to(device), self.prompt[1].to(device))
+        return TeacherRows(self.batch.to(device), self.first.to(device), self.last.to(device), prompt)
+
+    @property
+    def of_prompts(self) -> "TeacherRows":
+        """What the teacher reads of the prompts: its encoder's part, or its rows where it is decoder-only."""
+        assert self.prompt is not None, "the student has an encoder"
+        batch = self.batch if self.batch.encoder is None else self.batch.prompts
+        return TeacherRows(batch, *self.prompt)
 
     def at_student(self, states: Float[Tensor, "b t_pos d"]) -> Float[Tensor, "b pos d"]:
         """The mean of each span's states."""
@@ -141,12 +167,22 @@ def _teacher_rows(examples: Sequence[Example], width: int) -> TeacherRows | None
     if not given:
         return None
     assert len(given) == len(examples), "the rows of a batch are all aligned, or none is"
-    first, last = torch.full((2, len(examples), width), -1, dtype=torch.long)
-    for i, teacher in enumerate(given):
-        first[i, : len(teacher.first)] = torch.tensor(teacher.first)
-        last[i, : len(teacher.last)] = torch.tensor(teacher.last)
+    first, last = (_places([getattr(row, name) for row in given], width) for name in ("first", "last"))
     batch = collate([teacher.example for teacher in given], pad_id=0)  # an id of every vocabulary, never read
-    return TeacherRows(batch, first, last)
+    prompt = None
+    if examples[0].encoder is not None:
+        longest = max(len(example.encoder or ()) for example in examples)
+        spans = [[row.prompt_first for row in given], [row.prompt_last for row in given]]
+        prompt = (_places(spans[0], longest), _places(spans[1], longest))
+    return TeacherRows(batch, first, last, prompt)
+
+
+def _places(rows: Sequence[Sequence[int]], width: int) -> Int[Tensor, "b width"]:
+    """Positions, -1 where a row has none."""
+    found = torch.full((len(rows), width), -1, dtype=torch.long)
+    for i, row in enumerate(rows):
+        found[i, : len(row)] = torch.tensor(row)
+    return found
 
 
 def batches(

@@ -46,6 +46,13 @@ def answer_coverage(examples: Sequence[Example]) -> float:
     return sum(place >= 0 for row in last for place in row) / n_position if n_position else 1.0
 
 
+def prompt_coverage(examples: Sequence[Example]) -> float:
+    """Share of the tokens that the student's encoder reads at which the teacher has read as much, in [0, 1]."""
+    last = [example.teacher.prompt_last for example in examples if example.teacher is not None]
+    n_position = sum(map(len, last))
+    return sum(place >= 0 for row in last for place in row) / n_position if n_position else 1.0
+
+
 def _aligned(
     row: Row,
     student: tuple[Example, PreTrainedTokenizerBase],
@@ -61,7 +68,12 @@ def _aligned(
     if not mine.truncated:
         whole = len(other.input_ids) - 1 if not other.truncated else -1
         first, last = [*first, whole], [*last, whole]
-    return TeacherExample(other, first, last)
+    if mine.encoder is None:
+        return TeacherExample(other, first, last)
+    read = _prompt_ends(mine, student[1], prompts[0], template)
+    theirs = ends[1] if other.encoder is None else _prompt_ends(other, teacher[1], prompts[1], template)
+    prompt = align(read, theirs, n_common=common_suffix(*prompts), spans=spans)
+    return TeacherExample(other, first, last, prompt.first.tolist(), prompt.last.tolist())
 
 
 def _ends(example: Example, tokenizer: PreTrainedTokenizerBase, row: Row, prompt: str, template: Template) -> list[int]:
@@ -76,3 +88,15 @@ def _ends(example: Example, tokenizer: PreTrainedTokenizerBase, row: Row, prompt
     assert [*leading, *ids][:n_text] == example.input_ids[:n_text], "both ways of making tokens give the same"
     start = len(prompt.encode())
     return [*(NOWHERE for _ in leading), *(end - start for end in ends)][:n_text]
+
+
+def _prompt_ends(example: Example, tokenizer: PreTrainedTokenizerBase, prompt: str, template: Template) -> list[int]:
+    """The byte at which each token of an encoder ends, from the prompt's end: 0 or less, NOWHERE for special tokens."""
+    assert example.encoder is not None
+    leading = leading_tokens(tokenizer, template)
+    ids, ends = byte_ends(tokenizer, prompt)
+    n_before, n_text = len(leading), len(leading) + len(ids)
+    assert list(example.encoder[n_before:n_text]) == ids, "both ways of making tokens give the same"
+    size = len(prompt.encode())
+    after = len(example.encoder) - n_text
+    return [*(NOWHERE for _ in leading), *(end - size for end in ends), *(NOWHERE for _ in range(after))]

@@ -72,6 +72,10 @@ class TeacherExample:
     last: list[int]
     """By student position: the span of this row's positions that stands for it; at `last` the same text has been read.
     -1 for both where there is none."""
+    prompt_first: Sequence[int] = ()
+    prompt_last: Sequence[int] = ()
+    """The same by position of the student's encoder, where it has one: positions of the teacher's encoder, or of
+    `example` where the teacher is decoder-only. At `last` the same of the prompt lies behind."""
 
 
 def encode(

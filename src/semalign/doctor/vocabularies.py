@@ -9,7 +9,7 @@ from ..data import end_token
 from ..errors import UserError
 from ..models import tokenizers_agree
 from ..models.in_pieces import in_pieces
-from ..two_tokenizers import FEW, TwoTokenizers, compare_tokenizers
+from ..two_tokenizers import FEW, TwoTokenizers, compare_tokenizers, prompts_followed
 from .finding import Finding
 from .subject import Subject
 
@@ -23,17 +23,24 @@ def examine_tokenizers(subject: Subject) -> Iterator[Finding]:
 
 def _tokens(subject: Subject) -> Iterator[Finding]:
     teacher, student = subject.teacher, subject.student
-    agreement = tokenizers_agree(teacher, student)
-    if agreement.agree:
-        sizes = f"{agreement.n_shared} tokens shared, of the teacher's {agreement.n_teacher} and the student's"
-        yield Finding("ok", f"one tokenizer: {sizes} {agreement.n_student}", "teacher, student")
-        return
     try:
         found = compare_tokenizers(subject.rows, teacher, student, subject.tokens)
+        prompts = prompts_followed(subject.config.methods.values(), subject.rows, teacher, student)
     except UserError as error:
         yield Finding("error", str(error), "teacher, student", "choose a pair whose tokens end at the same places")
         return
-    assert found is not None, "tokens were matched because the tokenizers differ"
+    if found is None:
+        agreement = tokenizers_agree(teacher, student)
+        sizes = f"{agreement.n_shared} tokens shared, of the teacher's {agreement.n_teacher} and the student's"
+        yield Finding("ok", f"one tokenizer: {sizes} {agreement.n_student}", "teacher, student")
+    else:
+        yield from _two(subject, found)
+    for task, share in prompts.items():
+        said = f"the student's encoder can follow the teacher at {share:.1%} of the prompt's tokens"
+        yield Finding("warning" if share < FEW else "ok", said, task)
+
+
+def _two(subject: Subject, found: TwoTokenizers) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"two tokenizers ({found.difference}); {found.n_shared} tokens stand for the same text, of the teacher's "

@@ -31,6 +31,7 @@ def measure(run: Run, reporter: Reporter | None = None) -> dict[str, Any]:
     with reporter.stage("loading the models and fitting the map"):
         context = context_of(run)
         plan = method.plan(context)
+        context = method.seen(context)
     basis = method.basis.seeded(run.seed)
     fitting = MapContext(
         teacher=context.teacher,
@@ -85,8 +86,9 @@ def _n_row(batches: Sequence[Any]) -> int:
 
 
 def _final(semantic_map: SemanticMap, context: MethodContext) -> dict[str, Any]:
-    """At the state that the head reads; without agreement where the map does not end at the student's width."""
-    if semantic_map.width != context.student.width:
+    """At the state that the head reads; without agreement where the map does not end at the student's width, or where
+    the layers are an encoder's."""
+    if semantic_map.width != context.student.width or not context.student.has_lens:
         return {"tokens_used": semantic_map.n_token, "condition": None, **dict.fromkeys(FINAL_FIGURES)}
     return agreement(semantic_map, context.teacher, context.student, context.tokens, context.extract)
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from ..config import Run
 from ..errors import UserError
+from ..models import Encoder
 from ..pairing import Pair, Pairing, PairingContext
 from ..pairing.attention_patterns import attention_similarity
 from ..pairing.monotone_cka import MonotoneCKA
@@ -20,14 +21,16 @@ def measure(run: Run, reporter: Reporter | None = None) -> dict[str, Any]:
     """All figures of `semalign pair`; similarity and attribution are measured on the extract rows."""
     method, reporter = semalign_of(run), reporter or Reporter(quiet=True)
     with reporter.stage("loading the models"):
-        context = context_of(run)
+        context = method.seen(context_of(run))
     teacher, student = context.teacher, context.student
     site = method.pairing.similarity_site or method.site
     with reporter.stage("comparing the layers' states", len(context.extract)) as advance:
         similarity = layer_similarity(teacher, student, context.extract, site, advance)
-    with reporter.stage("scoring the teacher's layers", len(context.extract)) as advance:
-        rows = Watched(context.teacher_extract, advance)
-        scores = attribution_of(run).seeded(run.seed).score(teacher, rows).tolist()
+    scores = None
+    if not isinstance(teacher, Encoder):  # attributions score the layers of decoders
+        with reporter.stage("scoring the teacher's layers", len(context.extract)) as advance:
+            rows = Watched(context.teacher_extract, advance)
+            scores = attribution_of(run).seeded(run.seed).score(teacher, rows).tolist()
     asked = PairingContext(n_teacher=teacher.n_layer, n_student=student.n_layer, scores=scores, similarity=similarity)
     pairing = method.pairing.seeded(run.seed)
     with reporter.stage("comparing attention patterns", len(context.extract)) as advance:
@@ -84,6 +87,8 @@ def _row(pairing: Pairing, asked: PairingContext) -> dict[str, Any]:
     """What the pairs of a pairing have in common; `refused` says why there are none."""
     uses = [kind for kind in ("attribution", "similarity") if getattr(pairing, f"uses_{kind}")]
     row: dict[str, Any] = {"pairing": label(pairing), "uses": uses, "source": pairing.source}
+    if pairing.uses_attribution and asked.scores is None:
+        return {**row, "pairs": [], "refused": "ranks decoder layers"}
     try:
         pairs = pairing.pair(asked)
     except UserError as error:

@@ -18,7 +18,7 @@ from ..prepare import (
     tokens_of,
 )
 from ..results import encode_rows
-from ..two_tokenizers import compare_tokenizers
+from ..two_tokenizers import compare_tokenizers, prompts_followed
 
 
 def attribution_of(run: Run) -> Attribution:
@@ -42,6 +42,7 @@ def context_of(run: Run) -> MethodContext:
     rows = encode_rows(run, tasks, student, teacher)
     tokens = tokens_of(run, teacher, student)
     compare_tokenizers(rows, teacher, student, tokens)
+    prompts_followed(run.methods.values(), rows, teacher, student)
     return method_context(run, rows, teacher, student, tokens)
 
 

@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from ..artifacts import read_json, read_tensors, whole_folder, write_json, write
 from ..basis import SemanticMap
 from ..data import Batch, Example
 from ..losses import Loss
-from ..models import LanguageModel, SharedTokens, lora, recomputing
+from ..models import LanguageModel, SharedTokens, encoder_of, lora, recomputing
 from ..models.first_token import first_tokens
 from ..models.injection import fold, inject
 from ..pairing import Pair
@@ -54,6 +54,19 @@ class MethodContext:
         """The extract rows as the teacher reads them."""
         return [batch.of_teacher for batch in self.extract]
 
+    @property
+    def of_encoder(self) -> "MethodContext":
+        """The same where the student's layers are those of its encoder, at the tokens of the prompts: the teacher's are
+        its encoder's, or those of a decoder-only one."""
+        teacher, student = self.teacher, self.student
+        return replace(
+            self,
+            teacher=encoder_of(teacher) if teacher.is_encoder_decoder else teacher,
+            student=encoder_of(student),
+            extract=[batch.prompts for batch in self.extract],
+            calibration=[batch.prompts for batch in self.calibration],
+        )
+
     def first_tokens(self, outputs: Sequence[Loss]) -> Int[Tensor, "n_teacher"] | None:
         """The student's tokens that the teacher's begin with, where an output asks; None where none does."""
         if not any(output.compares == "first_token" for output in outputs):
@@ -67,6 +80,8 @@ class Plan:
 
     layers: tuple[int, ...]
     """Student layers that get adapters; all other weights stay bit-identical."""
+    encoder_layers: tuple[int, ...] = ()
+    """Those of an encoder-decoder's encoder."""
     scores: tuple[float, ...] | None = None
     """Attribution of each teacher layer."""
     pairs: tuple[Pair, ...] = ()
@@ -89,6 +104,7 @@ class Plan:
                 write_tensors(part / START, self.start)
             values = {
                 "layers": self.layers,
+                "encoder_layers": self.encoder_layers,
                 "scores": self.scores,
                 "pairs": [pair.plain() for pair in self.pairs],
                 "quality": self.quality,
@@ -109,6 +125,7 @@ class Plan:
         ]
         return cls(
             layers=tuple(values["layers"]),
+            encoder_layers=tuple(values["encoder_layers"]),
             scores=None if values["scores"] is None else tuple(values["scores"]),
             pairs=tuple(Pair.from_plain(pair) for pair in values["pairs"]),
             maps={int(layer): maps[i] for layer, i in values["map_of"].items()},
@@ -189,9 +206,10 @@ class Method(Strategy, abc.ABC, kind="method"):
 
     def adapt(self, context: MethodContext, plan: Plan, options: LoraOptions) -> PeftModel:
         """Put the adapters that training will change on the student, in place; its own weights stay bit-identical."""
+        given = {"encoder_layers": plan.encoder_layers, "seed": context.seed, **options.model_dump()}
         if plan.start:
-            return inject(context.student, plan.layers, plan.start, seed=context.seed, **options.model_dump())
-        return lora(context.student, plan.layers, seed=context.seed, **options.model_dump())
+            return inject(context.student, plan.layers, plan.start, **given)
+        return lora(context.student, plan.layers, **given)
 
     @abc.abstractmethod
     def fit(self, context: MethodContext, plan: Plan, adapter: PeftModel, given: Given) -> History:

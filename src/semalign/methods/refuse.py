@@ -20,6 +20,8 @@ def refuse_without_effect(method: "SemAlign") -> None:
     _layers(method)
     _targets(method)
     _lengths(method)
+    if method.part == "encoder":
+        _encoder(method)
     if method.start != "zero" and isinstance(method.schedule, Sequential):
         raise UserError(
             f"'start: {method.start}' needs all layers at once, but schedule '{method.schedule.name}' trains them one "
@@ -27,6 +29,22 @@ def refuse_without_effect(method: "SemAlign") -> None:
         )
     if method.balance and not method.outputs:
         raise UserError("'balance' has no effect on a single term; name an output under 'outputs', or leave it out")
+
+
+def refuse_part(method: "SemAlign", teacher: LanguageModel, student: LanguageModel) -> None:
+    """Raise UserError where an encoder's layers are to be paired that is not there, or cannot be ranked."""
+    if method.part == "decoder":
+        return
+    if not student.is_encoder_decoder:
+        raise UserError(
+            f"'part: encoder' pairs the layers of an encoder-decoder student's encoder, but {student.name} is "
+            "decoder-only; leave it out"
+        )
+    if method.pairing.uses_attribution and teacher.is_encoder_decoder:
+        raise UserError(
+            f"pairing '{method.pairing.name}' ranks the teacher's decoder layers, but 'part: encoder' follows those of "
+            f"{teacher.name}'s encoder; use depth, monotone_cka or another pairing without an attribution"
+        )
 
 
 def refuse_twice(outputs: Sequence[Loss]) -> None:
@@ -87,6 +105,21 @@ def _layers(method: "SemAlign") -> None:
         raise UserError(
             f"loss '{method.loss.name}' reads a layer through the final norm and the head, and only the state after a "
             f"block can be read so; set 'site: block_out', not '{method.site}'"
+        )
+
+
+def _encoder(method: "SemAlign") -> None:
+    """An encoder's layers are not on the way from the decoder's input to the head."""
+    if method.loss.target == "teacher_logits":
+        raise UserError(
+            f"loss '{method.loss.name}' reads a layer through the final norm and the head, which read no state of an "
+            "encoder; with 'part: encoder' use cosine, mse or another loss of states"
+        )
+    if method.agreement:
+        raise UserError("'agreement' goes by what the decoder predicts; leave it out with 'part: encoder'")
+    if isinstance(method.schedule, Sequential):
+        raise UserError(
+            f"schedule '{method.schedule.name}' goes through the decoder's layers; with 'part: encoder' use joint"
         )
 
 

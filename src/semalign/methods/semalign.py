@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from torch import Tensor
+
 from ..attribution import Attribution
 from ..basis import Basis, MapContext, SemanticMap
 from ..basis.cosine import Cosine as CosineBasis
@@ -13,7 +15,7 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.cosine import Cosine as CosineLoss
 from ..losses.onehot_cosine import OnehotCosine
-from ..models import LanguageModel, Site
+from ..models import LanguageModel, Part, Site, encoder_of, lora_targets
 from ..pairing import Pair, Pairing
 from ..pairing.critical import Critical
 from ..schedules import Schedule
@@ -25,7 +27,7 @@ from .base import LoopMethod, MethodContext, Plan
 from .choice import choose_pairs, possible_pairs
 from .injected import Start, principal_start, refuse_start
 from .positions import Positions
-from .refuse import refuse_pieces, refuse_tokens, refuse_without_effect
+from .refuse import refuse_part, refuse_pieces, refuse_tokens, refuse_without_effect
 from .step import Stage, Step
 from .teacher import Norm, OnlineTeacher
 
@@ -48,6 +50,9 @@ class SemAlign(LoopMethod, name="semalign"):
     """None: Gradient x Activation at the MLP outputs where the pairing asks for an attribution, whatever the site: at
     block outputs it ranks layers against what skipping them costs (docs/attribution.md)."""
     pairing: Pairing = field(default_factory=Critical)
+    part: Part = "decoder"
+    """Whose layers are paired: the decoder's, or those of an encoder-decoder student's encoder, at the prompt's tokens,
+    with the layers of the teacher's encoder or of a decoder-only teacher (docs/encoder-decoder.md)."""
     basis: Basis = field(default_factory=CosineBasis)
     site: Site = "mlp_out"
     norm: Norm = "map"
@@ -78,13 +83,14 @@ class SemAlign(LoopMethod, name="semalign"):
 
     @property
     def cacheable(self) -> bool:
-        return not self.agreement
+        return not self.agreement and self.part == "decoder"
 
     @property
     def reads_weights(self) -> bool:
         return self.attribution is not None and self.attribution.reads_weights
 
     def check(self, teacher: LanguageModel, student: LanguageModel, n_step: int) -> None:
+        refuse_part(self, teacher, student)
         refuse_tokens((self.loss, *self.outputs), teacher, student)
         refuse_pieces(self.basis, teacher, student)
         if self.basis.name == "identity" and not self.loss.any_width and teacher.width != student.width:
@@ -97,7 +103,7 @@ class SemAlign(LoopMethod, name="semalign"):
                 f"'agreement' reads mapped states by the student's head ({student.width} wide), and basis 'identity' "
                 f"leaves them as wide as the teacher ({teacher.width}); use another basis, or leave it out"
             )
-        pairs = possible_pairs(self.pairing, teacher, student)
+        pairs = possible_pairs(self.pairing, *self._parts(teacher, student))
         n_stage = len(self._stages(pairs, student.n_layer))
         if n_stage == 1 and isinstance(self.schedule, Sequential):
             raise UserError(
@@ -111,23 +117,38 @@ class SemAlign(LoopMethod, name="semalign"):
             )
 
     def check_lora(self, teacher: LanguageModel, student: LanguageModel, options: LoraOptions) -> None:
-        if self.start == "principal":
-            refuse_start(self.name, student, options)
+        adapted = [student] if self.part == "decoder" else [student, encoder_of(student)]
+        for part in adapted:
+            lora_targets(part, options.roles)
+            if self.start == "principal":
+                refuse_start(self.name, part, options)
 
     def plan(self, context: MethodContext) -> Plan:
-        student, method = context.student, self.seeded(context.seed)
-        pairs, scores = choose_pairs(context, method.pairing, self.site, method.attribution)
-        fitted_on = self._fitted_on(context, pairs)
+        student, method, seen = context.student, self.seeded(context.seed), self.seen(context)
+        pairs, scores = choose_pairs(seen, method.pairing, self.site, method.attribution)
+        fitted_on = self._fitted_on(seen, pairs)
         maps = method.basis.fit_pairs(fitted_on)
-        layers = sorted({layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers})
+        layers = {layer for stage in self._stages(pairs, student.n_layer) for layer in stage.layers}
+        encoder_layers: set[int] = set()
+        if self.part == "encoder":
+            encoder_layers = set(range(seen.student.n_layer)) if self.train == "all" else {p.student for p in pairs}
+        adapted = [(student, sorted(layers)), (seen.student, sorted(encoder_layers))]
+        start: dict[str, Tensor] = {}
+        if self.start == "principal":
+            start = {k: x for part, some in adapted for k, x in principal_start(part, some, context.lora).items()}
         return Plan(
-            layers=tuple(layers),
+            layers=tuple(sorted(layers)),
+            encoder_layers=tuple(sorted(encoder_layers)),
             scores=scores,
             pairs=tuple(pairs),
             maps=maps,
-            start=principal_start(student, layers, context.lora) if self.start == "principal" else {},
-            quality=_quality(method.basis, maps, fitted_on, context),
+            start=start,
+            quality=_quality(method.basis, maps, fitted_on, seen),
         )
+
+    def seen(self, context: MethodContext) -> MethodContext:
+        """The models and rows as the layers of `part` see them."""
+        return context.of_encoder if self.part == "encoder" else context
 
     def step(self, context: MethodContext, plan: Plan) -> Step:
         schedule = self.schedule
@@ -144,13 +165,20 @@ class SemAlign(LoopMethod, name="semalign"):
             cache=isinstance(schedule, Sequential) and schedule.cache,
             balanced=self.balance,
             taught=self.positions,
+            part=self.part,
         )
+
+    def _parts(self, teacher: LanguageModel, student: LanguageModel) -> tuple[LanguageModel, LanguageModel]:
+        if self.part == "decoder":
+            return teacher, student
+        return encoder_of(teacher) if teacher.is_encoder_decoder else teacher, encoder_of(student)
 
     def _signals(self, context: MethodContext, plan: Plan) -> OnlineTeacher:
         needs_logits = any(output.target == "teacher_logits" for output in self.outputs)
         teacher, tokens, site = context.teacher, context.tokens, self.site
         if not self.agreement:
-            return OnlineTeacher(teacher, site, plan.maps, tokens.teacher if needs_logits else None, self.norm)
+            own = tokens.teacher if needs_logits else None
+            return OnlineTeacher(teacher, site, plan.maps, own, self.norm, part=self.part)
         final = final_map(self.seeded(context.seed).basis, plan.maps, self._fitted_on(context, plan.pairs))
         return AgreeingTeacher(
             teacher,
@@ -175,6 +203,9 @@ class SemAlign(LoopMethod, name="semalign"):
 
     def _stages(self, pairs: "list[Pair] | tuple[Pair, ...]", n_student: int) -> list[Stage]:
         by_student = {pair.student: pair for pair in pairs}
+        if self.part == "encoder":
+            layers = range(n_student) if self.train == "all" else ()
+            return [Stage(layers=tuple(layers), pairs=tuple(by_student[student] for student in sorted(by_student)))]
         layers = {student: (student,) for student in by_student}
         if self.train == "all":
             layers = _segments(sorted(by_student), n_student)
@@ -194,6 +225,8 @@ def _quality(
     held = replace(fitted_on, batches=context.extract)
     layers = pair_quality(maps, held, keeps_norm=basis.keeps_norm)
     quality: dict[str, Any] = {"layers": [{"student": student, **found} for student, found in layers.items()]}
+    if not context.student.has_lens:  # an encoder has no final state that a head reads
+        return {"tokens_used": next(iter(maps.values())).n_token, **quality}
     final = final_map(basis, maps, fitted_on)
     if final.width != context.student.width:  # no map: the teacher's states as they are
         return {"tokens_used": final.n_token, **quality}

@@ -16,7 +16,7 @@ from ..data import Batch, Example
 from ..errors import UserError
 from ..losses import Loss
 from ..losses.base import upcast
-from ..models import FINAL, LanguageModel, Point, Site, states_of, train_only
+from ..models import FINAL, LanguageModel, Part, Point, Site, states_of, states_with_prompt, train_only
 from ..models.sharding import is_sharded, through_outputs
 from ..pairing import Pair
 from .lens import lens_total
@@ -53,8 +53,10 @@ class Step(nn.Module):
         balanced: bool = False,
         taught: Positions = "answer",
         labelled: Positions = "answer",
+        part: Part = "decoder",
     ) -> None:
-        """`taught`: positions where the teacher is followed; `labelled`: those where gold tokens are asked for.
+        """`taught`: positions where the teacher is followed; `labelled`: those where gold tokens are asked for. The
+        pairs' layers are those of the student's `part`; an encoder's follow the teacher on the prompt.
 
         `tokens` are those that both models have, `first` the student's that each of the teacher's begins with.
         """
@@ -68,6 +70,7 @@ class Step(nn.Module):
         self.balanced = balanced
         self.taught: Positions = taught
         self.labelled: Positions = labelled
+        self.part: Part = part
         self.prefix = PrefixCache(student) if cache else None
         self.weights = self._given_weights()
 
@@ -95,12 +98,20 @@ class Step(nn.Module):
         """Units of each term in a batch: what its total is divided by."""
         units = {loss.name: loss.units(self._mask_of(loss, batch)) for loss in self.outputs}
         if self.layer_loss is not None and self.stage.pairs:
-            n_unit = self.layer_loss.units(followed_positions(batch, self.taught))
+            n_unit = self.layer_loss.units(self._pulled(batch))
             units[_latent(self.layer_loss)] = n_unit * len(self.stage.pairs)
         return units
 
     def _mask_of(self, output: Loss, batch: Batch) -> Bool[Tensor, "b pos"]:
         return asked_positions(batch, output.target, taught=self.taught, labelled=self.labelled)
+
+    def _pulled(self, batch: Batch) -> Bool[Tensor, "b pos"]:
+        """Where layer losses are taken: of an encoder at the positions of the prompt."""
+        return followed_positions(batch, self.taught) if self.part == "decoder" else batch.prompts.followed
+
+    def measured(self, batch: Batch) -> Bool[Tensor, "b pos"]:
+        """Where the cosine of a pair is measured."""
+        return batch.followed if self.part == "decoder" else batch.prompts.followed
 
     def forward(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Loss; total of each term; summed cosine of each pair. `units` are those of the whole accumulated batch."""
@@ -163,20 +174,21 @@ class Step(nn.Module):
         taught = followed_positions(batch, self.taught)
         signals = self.signals(batch, pairs, taught) if self.signals is not None else Signals(states={}, logits=None)
         states = self._student_states(batch, [Point(self.site, pair.student) for pair in pairs])
-        return _Heard(batch, taught, pairs, states, signals)
+        return _Heard(batch, self._pulled(batch), pairs, states, signals)
 
     def _latent(self, heard: "_Heard") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Total of the layer loss where there is one, and the summed cosine of each pair."""
         if self.layer_loss is None or not heard.pairs:
             return {}, {}
-        totals, cosines, answer = [], {}, heard.batch.followed
-        taught = heard.taught if heard.signals.agree is None else heard.taught & heard.signals.agree
+        totals, cosines = [], {}
+        measured = self.measured(heard.batch)
+        pulled = heard.pulled if heard.signals.agree is None else heard.pulled & heard.signals.agree
         for pair in heard.pairs:
             state = self._compared(pair, heard.states[Point(self.site, pair.student)])
             target = self._target(heard.signals.states[pair.student], state)
-            totals.append(self._latent_total(self.layer_loss, state, target, taught))
+            totals.append(self._latent_total(self.layer_loss, state, target, pulled))
             if state.shape == target.shape:
-                cosines[pair.label] = _cosine_sum(state[answer], target[answer])
+                cosines[pair.label] = _cosine_sum(state[measured], target[measured])
         return {_latent(self.layer_loss): torch.stack(totals).sum()}, cosines
 
     def _compared(self, pair: Pair, state: Float[Tensor, "b pos d_s"]) -> Float[Tensor, "b pos d"]:
@@ -186,6 +198,10 @@ class Step(nn.Module):
 
     def _student_states(self, batch: Batch, points: list[Point]) -> dict[Point, Tensor]:
         """Nothing runs behind the deepest state that a term looks at, nor before the first block that trains."""
+        if self.part == "encoder" and points:
+            assert batch.encoder is not None, "a student with an encoder gets rows for it"
+            rows = batch.input_ids, batch.attention_mask
+            return states_with_prompt(self.student, points, *rows, encoder=batch.encoder, final=bool(self.outputs))
         if self.outputs:
             points = [*points, FINAL]
         if is_sharded(self.student):
@@ -225,7 +241,7 @@ class _Heard:
     """The student's states on a batch, and what the teacher says about it."""
 
     batch: Batch
-    taught: Bool[Tensor, "b pos"]
+    pulled: Bool[Tensor, "b pos"]
     pairs: tuple[Pair, ...]
     states: dict[Point, Tensor]
     signals: Signals

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from ..basis import SemanticMap
 from ..data import Batch
 from ..losses.chunks import columns
-from ..models import FINAL, LanguageModel, Point, Site, states_of
+from ..models import FINAL, LanguageModel, Part, Point, Site, states_of, states_with_prompt
 from ..pairing import Pair
 
 Norm = Literal["map", "teacher", "student"]
@@ -57,11 +57,15 @@ class OnlineTeacher:
         maps: Mapping[int, SemanticMap] | None,
         tokens: Int[Tensor, "n_token"] | None,
         norm: Norm = "map",
+        *,
+        part: Part = "decoder",
     ) -> None:
-        """Without maps the targets are the teacher's states as they are."""
+        """Without maps the targets are the teacher's states as they are. `part` of the student follows them: its
+        encoder at the tokens of the prompt, the states of an encoder or of a decoder-only teacher."""
         self.teacher, self.tokens, self.norm = teacher, tokens, norm
         self.maps = maps and {layer: semantic_map.to(teacher.device) for layer, semantic_map in maps.items()}
         self.site: Site = site
+        self.part: Part = part
 
     @torch.no_grad()
     def __call__(self, batch: Batch, pairs: Sequence[Pair], mask: Bool[Tensor, "b pos"]) -> Signals:
@@ -71,14 +75,18 @@ class OnlineTeacher:
 
     @torch.no_grad()
     def heard(self, batch: Batch, pairs: Sequence[Pair]) -> tuple[dict[int, Tensor], Float[Tensor, "b pos d_t"] | None]:
-        """Target states of the pairs at the student's positions, and the final state where logits are asked for."""
+        """Target states of the pairs at the positions of the student's part, and the final state at those of its
+        decoder where logits are asked for."""
         points = sorted({Point(self.site, layer) for pair in pairs for layer, _ in pair.teacher})
-        if self.tokens is not None:
-            points.append(FINAL)
-        own = batch.of_teacher
-        heard = states_of(self.teacher, points, own.input_ids, own.attention_mask, encoder=own.encoder)
-        states = {point: batch.at_student(state) for point, state in heard.items()}
-        return {pair.student: self._target(pair, states) for pair in pairs}, states.get(FINAL)
+        own, read = batch.of_teacher, batch.prompts if self.part == "encoder" else batch
+        rows, final = (own.input_ids, own.attention_mask), self.tokens is not None
+        if self.part == "encoder" and own.encoder is not None:
+            heard = states_with_prompt(self.teacher, points, *rows, encoder=own.encoder, final=final)
+        else:
+            heard = states_of(self.teacher, [*points, *([FINAL] if final else [])], *rows, encoder=own.encoder)
+        hidden = batch.at_student(heard.pop(FINAL)) if final else None
+        states = {point: read.at_student(state) for point, state in heard.items()}
+        return {pair.student: self._target(pair, states) for pair in pairs}, hidden
 
     def reader(self, hidden: Float[Tensor, "n d_t"]) -> ReadLogits:
         """What reads logits from final states."""

@@ -7,6 +7,7 @@ from .adapter_files import load_adapter, save_adapter
 from .adapters import lora, lora_targets, merge, train_only, unload
 from .discover import assemble
 from .drawn import GREEDY, Drawn, stream_seed
+from .encoder import Encoder, Part, encoder_of, states_with_prompt
 from .evaluating import evaluating
 from .family import Family, families
 from .language_model import LanguageModel, context_length
@@ -26,8 +27,10 @@ __all__ = [
     "Agreement",
     "Drawn",
     "Encoded",
+    "Encoder",
     "Family",
     "LanguageModel",
+    "Part",
     "Point",
     "SharedTokens",
     "Site",
@@ -35,6 +38,7 @@ __all__ = [
     "check_layer_site",
     "context_length",
     "embedded",
+    "encoder_of",
     "evaluating",
     "families",
     "listen",
@@ -52,6 +56,7 @@ __all__ = [
     "shrink",
     "silence",
     "states_of",
+    "states_with_prompt",
     "stream_seed",
     "tokenizers_agree",
     "train_only",

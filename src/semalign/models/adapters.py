@@ -9,6 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from ..errors import UserError, unknown
+from .encoder import Encoder, encoder_of
+from .family import CROSS
 from .language_model import LanguageModel
 from .listen import check_layers
 from .quiet import quiet
@@ -23,6 +25,7 @@ def lora(
     model: LanguageModel,
     layers: Sequence[int],
     *,
+    encoder_layers: Sequence[int] = (),
     rank: int = 16,
     alpha: float = 16,
     dropout: float = 0.05,
@@ -32,12 +35,13 @@ def lora(
 ) -> PeftModel:
     """Put trainable LoRA adapters on the given layers of `model`, in place; everything else is frozen.
 
+    `encoder_layers` are those of an encoder-decoder's encoder, where the roles `cross_*` do not exist.
     Where a family fuses roles in one module (GPT-2's c_attn, Phi-3's qkv_proj), the adapter covers the whole module.
     """
     from peft import LoraConfig, get_peft_model
 
     assert not hasattr(model.module, "peft_config"), f"{model.name} is adapted already; unload it first"
-    if not layers:
+    if not layers and not encoder_layers:
         raise UserError(f"{model.name}: no layer to adapt; name at least one of 0 to {model.n_layer - 1}")
     check_layers(layers, model.n_layer, model.name)
     config = LoraConfig(
@@ -45,22 +49,25 @@ def lora(
         lora_alpha=alpha,  # pyright: ignore[reportArgumentType]  PEFT divides it by the rank, so any number will do
         lora_dropout=dropout,
         fan_in_fan_out=model.family.fan_in_fan_out,
-        **_places(model, sorted(set(layers)), lora_targets(model, roles)),
+        **_places(model, sorted(set(layers)), sorted(set(encoder_layers)), roles),
     )
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         return get_peft_model(model.module, config, adapter_name=name)  # pyright: ignore[reportReturnType]
 
 
-def _places(model: LanguageModel, layers: list[int], paths: list[str]) -> dict[str, Any]:
-    """PEFT's words for the modules; of an encoder-decoder the decoder's alone: the encoder's have the same names."""
+def _places(model: LanguageModel, layers: list[int], encoder_layers: list[int], roles: Sequence[str]) -> dict[str, Any]:
+    """PEFT's words for the modules; of an encoder-decoder with their part, whose other one has modules of the same
+    names."""
+    paths = lora_targets(model, roles)
     if model.is_encoder_decoder:
-        choices = [str(layer) for layer in layers], [re.escape(path) for path in paths]
-        among = ["(" + "|".join(each) + ")" for each in choices]
-        return {
-            "target_modules": rf"{re.escape(model.family.blocks)}\.{among[0]}\.{among[1]}",
-            "task_type": "SEQ_2_SEQ_LM",
-        }
+        parts = [_pattern(model, layers, paths)] if layers else []
+        if encoder_layers:
+            encoder = encoder_of(model)
+            check_layers(encoder_layers, encoder.n_layer, f"the encoder of {model.name}")
+            parts.append(_pattern(encoder, encoder_layers, lora_targets(encoder, roles)))
+        return {"target_modules": "|".join(parts), "task_type": "SEQ_2_SEQ_LM"}
+    assert not encoder_layers, f"{model.name} has no encoder"
     pattern = model.family.blocks.rpartition(".")[2]
     return {
         "target_modules": paths,
@@ -68,6 +75,12 @@ def _places(model: LanguageModel, layers: list[int], paths: list[str]) -> dict[s
         "layers_pattern": pattern,
         "task_type": "CAUSAL_LM",
     }
+
+
+def _pattern(model: LanguageModel, layers: list[int], paths: list[str]) -> str:
+    choices = [str(layer) for layer in layers], [re.escape(path) for path in paths]
+    among = ["(" + "|".join(each) + ")" for each in choices]
+    return rf"{re.escape(model.family.blocks)}\.{among[0]}\.{among[1]}"
 
 
 def train_only(model: LanguageModel, layers: Collection[int]) -> None:
@@ -93,7 +106,12 @@ def unload(peft_model: PeftModel) -> PreTrainedModel:
 
 
 def lora_targets(model: LanguageModel, roles: Sequence[str]) -> list[str]:
-    """Module paths of roles within a block, each once; UserError for a role that the family does not have."""
+    """Module paths of roles within a block, each once; UserError for a role that the family does not have.
+
+    Of an encoder, which looks at no other part, the roles `cross_*` are left out.
+    """
+    if isinstance(model, Encoder):
+        roles = [role for role in roles if role not in CROSS]
     if not roles:
         raise UserError(f"{model.name}: no role to adapt; name some of {', '.join(model.family.roles)}")
     paths: dict[str, str] = {**model.family.roles}

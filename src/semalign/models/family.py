@@ -8,6 +8,20 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 Role = Literal["q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "down"]
+CROSS: tuple[Role, ...] = ("cross_q", "cross_k", "cross_v", "cross_o")
+"""The decoder's attention to what the encoder has read."""
+
+
+class EncoderPlaces(BaseModel):
+    """Where the encoder of an encoder-decoder keeps what its decoder keeps elsewhere; other places are the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blocks: str
+    norm: str | None
+    mlp: str | None = None
+    mlp_out: str | None = None
+    roles: dict[Role, str] = {}
 
 
 class Family(BaseModel):
@@ -17,7 +31,8 @@ class Family(BaseModel):
     name the module whose output is added to the residual stream where it is not the sub-layer itself (a norm or a
     dropout follows). `residual_scale`, `softcap`, `logits_divisor` and `logits_multiplier` name configuration entries;
     `width_scaled` one that is true where the state is multiplied by width^-0.5 before the head reads it. `norm` is None
-    where the head reads the last block's output as it is. Of an encoder-decoder the blocks are the decoder's.
+    where the head reads the last block's output as it is. Of an encoder-decoder the blocks are the decoder's, and
+    `encoder` says where its encoder differs.
     `shared_bias`: the first block makes the position bias of all others, and each returns it beside its state.
     """
 
@@ -41,6 +56,15 @@ class Family(BaseModel):
     logits_multiplier: str | None = None
     width_scaled: str | None = None
     shared_bias: bool = False
+    encoder: EncoderPlaces | None = None
+
+    @property
+    def of_encoder(self) -> "Family":
+        """The places of the encoder, as a family of its own: it has no attention to another part."""
+        assert self.encoder is not None, f"{self.name} describes its encoder"
+        own = self.encoder.model_dump(exclude_unset=True)
+        roles = {role: path for role, path in self.roles.items() if role not in CROSS}
+        return self.model_copy(update={**own, "roles": roles | self.encoder.roles, "encoder": None})
 
     @property
     def attention_site(self) -> str:

@@ -37,12 +37,22 @@ class LanguageModel:
         return nn.Identity() if self.family.norm is None else self.module.get_submodule(self.family.norm)
 
     @property
+    def trunk(self) -> nn.Module:
+        """Everything below the head."""
+        return self.module.base_model
+
+    @property
     def head(self) -> nn.Module:
         return self.module.get_output_embeddings()  # pyright: ignore[reportReturnType]  a causal model has a head
 
     @property
     def is_encoder_decoder(self) -> bool:
         return bool(self.module.config.is_encoder_decoder)
+
+    @property
+    def has_lens(self) -> bool:
+        """Whether a layer's state may be read as if it were the last one: not that of an encoder."""
+        return True
 
     @property
     def is_quantized(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from .encoder import encoder_of
 from .language_model import LanguageModel
 
 
@@ -20,7 +21,7 @@ def recomputing(model: LanguageModel) -> Iterator[None]:
     they are there, and may neither draw random numbers nor keep what they need for a gradient.
     Source: Chen et al. 2016, arXiv:1604.06174.
     """
-    blocks = model.blocks
+    blocks = [*model.blocks, *(encoder_of(model).blocks if model.is_encoder_decoder else ())]
     try:
         for block in blocks:
             block.forward = partial(_forward, block.forward)

@@ -27,7 +27,7 @@ def run_trunk(
     given |= {"input_ids": input_ids} if embeddings is None else {"inputs_embeds": embeddings}
     if encoder is None:
         assert not model.is_encoder_decoder, "rows for an encoder-decoder come with what its encoder reads"
-        return model.module.base_model(**given).last_hidden_state
+        return model.trunk(**given).last_hidden_state
     assert model.is_encoder_decoder, "rows with an encoder's part are read by an encoder-decoder"
     prompt, mask = encoder
     read = model.module.get_encoder()(input_ids=prompt, attention_mask=mask).last_hidden_state

@@ -26,7 +26,8 @@ def attention_similarity(
     q_k); a student layer's similarity with a teacher layer is the mean over its heads of the most similar teacher head.
     The first token, on which most heads rest when nothing is to be done (Xiao et al. 2023, arXiv:2309.17453), is left
     out. Where the models read other tokens, attention is summed over the text that lies between two positions at which
-    both have read the same. None where a model does not give its attention weights, or is an encoder-decoder.
+    both have read the same. None where a model does not give its attention weights, or is an encoder-decoder, whose
+    encoder alone can be compared.
     """
     if teacher.is_encoder_decoder or student.is_encoder_decoder:  # whose decoder looks at two places
         return None
@@ -68,7 +69,7 @@ def _roots(
 ) -> Float64[Tensor, "n_layer n_head x"] | None:
     """Square roots of each head's attention from the asked positions to the text between aligned ones, flattened."""
     with evaluating(model.module), _plain_attention(model):
-        output = model.module.base_model(input_ids=ids.unsqueeze(0), use_cache=False, output_attentions=True)
+        output = model.trunk(input_ids=ids.unsqueeze(0), use_cache=False, output_attentions=True)
     weights = getattr(output, "attentions", None)
     if not weights or len(weights) != model.n_layer or any(layer is None for layer in weights):
         return None

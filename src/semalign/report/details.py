@@ -81,8 +81,16 @@ def pairing(record: Record) -> Table | None:
         "Every pair and its reason",
         columns,
         rows,
-        ("Layers count from 0; layer i is block i; the embedding is not a layer.",),
+        ("Layers count from 0; layer i is block i; the embedding is not a layer.", *_of_encoders(part)),
     )
+
+
+def _of_encoders(part: Mapping[str, Any]) -> tuple[str, ...]:
+    sides = part.get("encoders") or ()
+    if not sides:
+        return ()
+    others = "those of both encoders" if "teacher" in sides else "the student's encoder's, which follow a decoder"
+    return (f"They are {others}; states are compared at the tokens of the prompt.",)
 
 
 def _mixture(teacher: Iterable[Mapping[str, Any]]) -> str:

@@ -29,8 +29,10 @@ def through(record: Record, key: str) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def pairs(record: Record) -> list[tuple[int, int, float]]:
-    """Student layer, teacher layer and weight of every link of the pairing."""
+    """Student layer, teacher layer and weight of every link of the pairing between the layers that probes look at."""
     part = record["pairing"] or {"pairs": ()}
+    if part.get("encoders"):  # probes look at decoders
+        return []
     return [
         (pair["student"], item["layer"], item.get("weight", 1.0)) for pair in part["pairs"] for item in pair["teacher"]
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data import Example, Row, Template, answer_coverage, encode, encode_pair, end_token
+from ..data import Example, Row, Template, answer_coverage, encode, encode_pair, end_token, prompt_coverage
 from ..data.rows import rows_from_records
 from ..errors import UserError
 from ..methods import LoopMethod, Method, MethodContext, Plan
@@ -69,6 +69,8 @@ def set_up(
     chosen.check(teacher, student, n_step)
     chosen.check_lora(teacher, student, options)
     examples = _encoded(records, student, teacher, template, max_length)
+    if getattr(chosen, "part", "decoder") == "encoder":
+        _refuse_apart(prompt_coverage(examples), "the prompts' tokens")
     order = list(range(len(examples)))
     random.Random(f"{seed}/trainer").shuffle(order)
     looked_at, fitted_on = ([examples[i] for i in sorted(order[:n])] for n in (EXTRACT, CALIBRATION))
@@ -148,10 +150,13 @@ def _encoded(
         return encode(rows, student.tokenizer, template=template, max_length=max_length, decoder_start=starts[0])
     tokenizers = (student.tokenizer, teacher.tokenizer)
     examples = encode_pair(rows, *tokenizers, template=template, max_length=max_length, starts=starts)
-    share = answer_coverage(examples)
+    _refuse_apart(answer_coverage(examples), "the answers' positions")
+    return examples
+
+
+def _refuse_apart(share: float, of_what: str) -> None:
     if share < LEAST:
         raise UserError(
-            f"the tokenizers of teacher and student have read the same text at {share:.1%} of the answers' positions, "
+            f"the tokenizers of teacher and student have read the same text at {share:.1%} of {of_what}, "
             f"and {LEAST:.0%} are needed; choose a pair whose tokens end at the same places"
         )
-    return examples

@@ -45,6 +45,8 @@ class StepModule(Protocol):
 
     def units(self, batch: Batch) -> dict[str, int]: ...
 
+    def measured(self, batch: Batch) -> Tensor: ...
+
     def __call__(self, batch: Batch, units: dict[str, int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]: ...
 
     def gradient_norms(self, batch: Batch, units: dict[str, int]) -> dict[str, float]: ...
@@ -248,7 +250,7 @@ class _Work:
         norms = module.gradient_norms(micro[-1], module.units(micro[-1])) if diagnosed else None
         totals: dict[str, float] = {}
         cosines: dict[str, float] = {}
-        loss_value, n_answer = 0.0, sum(int(batch.followed.sum()) for batch in micro)
+        loss_value, n_position = 0.0, sum(int(module.measured(batch).sum()) for batch in micro)
         doubtful: list[str] = []
         own = dealt(micro)
         for place, (batch, weight) in enumerate(own):
@@ -261,7 +263,7 @@ class _Work:
             for term, total in terms.items():
                 totals[term] = totals.get(term, 0.0) + weight * float(total) / max(units[term], 1)
             for pair, total in pair_cosines.items():
-                cosines[pair] = cosines.get(pair, 0.0) + weight * float(total) / max(n_answer, 1)
+                cosines[pair] = cosines.get(pair, 0.0) + weight * float(total) / max(n_position, 1)
         loss_value = ranks.summed({"loss": loss_value}, self.engine.device)["loss"]
         totals, cosines = (ranks.summed(values, self.engine.device) for values in (totals, cosines))
         doubtful = [row for found in ranks.gathered(doubtful) for row in found]

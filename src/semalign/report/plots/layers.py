@@ -58,7 +58,8 @@ def attribution(record: Record) -> Picture | None:
 
 
 def _teaching(record: Record) -> set[int]:
-    pairs = record["pairing"]["pairs"] if record["pairing"] else []
+    part = record["pairing"] or {"pairs": ()}
+    pairs = () if "teacher" in part.get("encoders", ()) else part["pairs"]
     return {item["layer"] for pair in pairs for item in pair["teacher"]}
 
 
@@ -76,13 +77,15 @@ def pairing(record: Record) -> Picture | None:
             low, high = at_teacher[item["layer"]], at_student[pair["student"]]
             _link(panel, low, high, item.get("weight", 1.0))
             say(panel, 0.5, (low + high) / 2, _pair_words(pair, item))
-    _column(panel, 0.0, at_teacher, _teaching(record), GREEN)
+    taught = {item["layer"] for pair in part["pairs"] for item in pair["teacher"]}
+    _column(panel, 0.0, at_teacher, taught, GREEN)
     _column(panel, 1.0, at_student, {pair["student"] for pair in part["pairs"]}, BLUE)
-    if _bars(panel, record, at_teacher):
+    if "teacher" not in part.get("encoders", ()) and _bars(panel, record, at_teacher):
         panel.text(-0.57, height + 0.2, "attribution", color=MUTED)
     panel.set_axis_off()
     panel.set(xlim=(-0.62, 1.3), ylim=(-0.8, height + 0.9))
-    for x, name, count in ((0, "teacher", n_teacher), (1, "student", n_student)):
+    for x, side, count in ((0, "teacher", n_teacher), (1, "student", n_student)):
+        name = f"{side}'s encoder" if side in part.get("encoders", ()) else side
         panel.text(x, height + 0.2, f"{name}: {count} layers", ha="center", weight="bold")
     words = "; ".join(f"student {pair['student']} from teacher {_words(pair['teacher'])}" for pair in part["pairs"])
     text = (

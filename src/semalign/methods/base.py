@@ -14,7 +14,7 @@ from ..artifacts import read_json, read_tensors, whole_folder, write_json, write
 from ..basis import SemanticMap
 from ..data import Batch, Example
 from ..losses import Loss
-from ..models import LanguageModel, SharedTokens, encoder_of, lora, recomputing
+from ..models import LanguageModel, SharedTokens, encoder_of, lora, reader_of, recomputing
 from ..models.first_token import first_tokens
 from ..models.injection import fold, inject
 from ..pairing import Pair
@@ -58,11 +58,10 @@ class MethodContext:
     def of_encoder(self) -> "MethodContext":
         """The same where the student's layers are those of its encoder, at the tokens of the prompts: the teacher's are
         its encoder's, or those of a decoder-only one."""
-        teacher, student = self.teacher, self.student
         return replace(
             self,
-            teacher=encoder_of(teacher) if teacher.is_encoder_decoder else teacher,
-            student=encoder_of(student),
+            teacher=reader_of(self.teacher),
+            student=encoder_of(self.student),
             extract=[batch.prompts for batch in self.extract],
             calibration=[batch.prompts for batch in self.calibration],
         )

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..losses import Loss
 from ..losses.cosine import Cosine as CosineLoss
 from ..losses.onehot_cosine import OnehotCosine
-from ..models import LanguageModel, Part, Site, encoder_of, lora_targets
+from ..models import LanguageModel, Part, Site, encoder_of, lora_targets, reader_of
 from ..pairing import Pair, Pairing
 from ..pairing.critical import Critical
 from ..schedules import Schedule
@@ -103,7 +103,8 @@ class SemAlign(LoopMethod, name="semalign"):
                 f"'agreement' reads mapped states by the student's head ({student.width} wide), and basis 'identity' "
                 f"leaves them as wide as the teacher ({teacher.width}); use another basis, or leave it out"
             )
-        pairs = possible_pairs(self.pairing, *self._parts(teacher, student))
+        parts = (reader_of(teacher), reader_of(student)) if self.part == "encoder" else (teacher, student)
+        pairs = possible_pairs(self.pairing, *parts)
         n_stage = len(self._stages(pairs, student.n_layer))
         if n_stage == 1 and isinstance(self.schedule, Sequential):
             raise UserError(
@@ -167,11 +168,6 @@ class SemAlign(LoopMethod, name="semalign"):
             taught=self.positions,
             part=self.part,
         )
-
-    def _parts(self, teacher: LanguageModel, student: LanguageModel) -> tuple[LanguageModel, LanguageModel]:
-        if self.part == "decoder":
-            return teacher, student
-        return encoder_of(teacher) if teacher.is_encoder_decoder else teacher, encoder_of(student)
 
     def _signals(self, context: MethodContext, plan: Plan) -> OnlineTeacher:
         needs_logits = any(output.target == "teacher_logits" for output in self.outputs)

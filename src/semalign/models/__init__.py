@@ -7,7 +7,7 @@ from .adapter_files import load_adapter, save_adapter
 from .adapters import lora, lora_targets, merge, train_only, unload
 from .discover import assemble
 from .drawn import GREEDY, Drawn, stream_seed
-from .encoder import Encoder, Part, encoder_of, states_with_prompt
+from .encoder import Encoder, Part, encoder_of, reader_of, states_with_prompt
 from .evaluating import evaluating
 from .family import Family, families
 from .language_model import LanguageModel, context_length
@@ -47,6 +47,7 @@ __all__ = [
     "lora",
     "lora_targets",
     "merge",
+    "reader_of",
     "reading",
     "recomputing",
     "run_trunk",

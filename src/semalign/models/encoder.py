@@ -45,6 +45,11 @@ def encoder_of(model: LanguageModel) -> Encoder:
     return Encoder(model.name, model.module, model.tokenizer, model.family.of_encoder, whole=model)
 
 
+def reader_of(model: LanguageModel) -> LanguageModel:
+    """What reads a prompt: the encoder where there is one, else the model as it is."""
+    return encoder_of(model) if model.is_encoder_decoder else model
+
+
 def states_with_prompt(
     model: LanguageModel,
     points: Iterable[Point],

@@ -1,5 +1,6 @@
 """Every configuration that ships can be read; the paper's own pair fits together, shown without its weights."""
 
+import dataclasses
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,6 +29,7 @@ COMPARISONS = sorted((CONFIGS / "compare").glob("*.yaml"))
 SHIPPED = sorted(set(CONFIGS.rglob("*.yaml")) - set(AXES) - set(COMPARISONS))
 ACROSS = CONFIGS / "compare" / "qwen_to_smollm2.yaml"
 ANSWERS = CONFIGS / "compare" / "qwen_to_smollm2_answers.yaml"
+ENCODER = CONFIGS / "compare" / "embedded_t5.yaml"
 PAPER = CONFIGS / "paper" / "llama2_13b_to_7b_gsm8k.yaml"
 SIZES = {
     "teacher": {"num_hidden_layers": 40, "hidden_size": 5120, "num_attention_heads": 40, "intermediate_size": 13824},
@@ -84,7 +86,7 @@ def test_the_ablations_that_the_paper_announced_ship():
     assert {"random", "permuted logit", "geometry identity"} <= set(by_axis["map"])
 
 
-@pytest.mark.parametrize("path", sorted({*COMPARISONS} - {ANSWERS}), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted({*COMPARISONS} - {ANSWERS, ENCODER}), ids=lambda path: path.stem)
 def test_every_shipped_comparison_names_the_rivals_and_their_controls(path, monkeypatch, tmp_path):
     monkeypatch.setenv("SEMALIGN_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("SEMALIGN_DATA", str(tmp_path / "data"))
@@ -99,6 +101,20 @@ def test_every_shipped_comparison_names_the_rivals_and_their_controls(path, monk
         assert {"pissa", "logit-kd", "seeking", "laten", "hidden-kd", "gkd"} < set(runs)
     assert runs["semalign-v1"].method == SemAlign()
     assert all(run.teacher.adapt and run.evaluation.split == "test" for run in runs.values())
+
+
+def test_the_comparison_of_an_encoder_decoder_pairs_each_part_beside_the_outputs_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEMALIGN_MODELS", str(tmp_path / "models"))
+    comparison = Comparison.read(ENCODER)
+    (runs,) = comparison.runs(str(ENCODER)).values()
+    methods = {name: run.method for name, run in runs.items()}
+    recipe, encoder = methods["semalign"], methods["semalign-encoder"]
+    assert isinstance(recipe, SemAlign)
+    assert encoder == dataclasses.replace(recipe, part="encoder")
+    assert methods["logit-kd"].outputs == recipe.outputs
+    assert {"pissa", "sft"} < set(methods)
+    assert all(run.teacher.adapt and run.evaluation.split == "test" for run in runs.values())
+    assert len(comparison.seeds) == 3
 
 
 def test_the_comparison_with_few_gold_rows_tells_what_the_answers_the_logits_and_the_layers_give(monkeypatch, tmp_path):

@@ -12,10 +12,10 @@ from semalign.strategy import available
 PAGE = (Path(__file__).parents[1] / "docs" / "encoder-decoder.md").read_text(encoding="utf-8")
 
 
-def test_the_example_is_a_run():
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    run = Run.make(yaml.safe_load(example))
-    assert "cross_v" in run.training.lora.roles
+def test_the_examples_are_runs():
+    encoder, example = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+    assert "cross_v" in Run.make(example).training.lora.roles
+    assert getattr(Run.make(example | encoder).method, "part") == "encoder"
 
 
 def test_every_encoder_decoder_family_and_its_types_are_named():

@@ -74,16 +74,14 @@ class Batch:
     def prompts(self) -> "Batch":
         """What the encoder reads, and beside it what the teacher reads of it, as a batch of its own.
 
-        `mask` is True at every token but the first, and where the teacher's is not its first: that of a decoder-only
-        model is an attention sink, whose length drowns every other. `targets` are no next tokens.
+        `mask` is True at every token but the first, and nothing is followed at the teacher's first: in most models it is
+        an attention sink, whose length drowns every other. `targets` are no next tokens.
         """
         assert self.encoder is not None, "only rows of an encoder-decoder have a part for its encoder"
         ids, attention_mask = self.encoder
         teacher = None if self.teacher is None else self.teacher.of_prompts
         mask = attention_mask.bool()
         mask[:, 0] = False
-        if teacher is not None:
-            mask &= teacher.last != 0
         return Batch(self.ids, ids, attention_mask, ids, mask, teacher)
 
     @property
@@ -122,7 +120,8 @@ class TeacherRows:
         """What the teacher reads of the prompts: its encoder's part, or its rows where it is decoder-only."""
         assert self.prompt is not None, "the student has an encoder"
         batch = self.batch if self.batch.encoder is None else self.batch.prompts
-        return TeacherRows(batch, *self.prompt)
+        first, last = (places.masked_fill(self.prompt[1] == 0, -1) for places in self.prompt)
+        return TeacherRows(batch, first, last)
 
     def at_student(self, states: Float[Tensor, "b t_pos d"]) -> Float[Tensor, "b pos d"]:
         """The mean of each span's states."""

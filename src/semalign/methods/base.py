@@ -124,7 +124,7 @@ class Plan:
         ]
         return cls(
             layers=tuple(values["layers"]),
-            encoder_layers=tuple(values["encoder_layers"]),
+            encoder_layers=tuple(values.get("encoder_layers", ())),
             scores=None if values["scores"] is None else tuple(values["scores"]),
             pairs=tuple(Pair.from_plain(pair) for pair in values["pairs"]),
             maps={int(layer): maps[i] for layer, i in values["map_of"].items()},

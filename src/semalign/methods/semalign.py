@@ -81,6 +81,10 @@ class SemAlign(LoopMethod, name="semalign"):
     def __post_init__(self) -> None:
         refuse_without_effect(self)
 
+    def spec(self) -> dict[str, Any]:
+        values = super().spec()
+        return values if self.part == "encoder" else {name: x for name, x in values.items() if name != "part"}
+
     @property
     def cacheable(self) -> bool:
         return not self.agreement and self.part == "decoder"

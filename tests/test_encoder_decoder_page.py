@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from semalign.config import Run
+from semalign.methods.semalign import SemAlign
 from semalign.models import families
 from semalign.strategy import available
 
@@ -15,7 +16,9 @@ PAGE = (Path(__file__).parents[1] / "docs" / "encoder-decoder.md").read_text(enc
 def test_the_examples_are_runs():
     encoder, example = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
     assert "cross_v" in Run.make(example).training.lora.roles
-    assert getattr(Run.make(example | encoder).method, "part") == "encoder"
+    method = Run.make(example | encoder).method
+    assert isinstance(method, SemAlign)
+    assert method.part == "encoder"
 
 
 def test_every_encoder_decoder_family_and_its_types_are_named():

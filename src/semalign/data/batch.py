@@ -74,8 +74,8 @@ class Batch:
     def prompts(self) -> "Batch":
         """What the encoder reads, and beside it what the teacher reads of it, as a batch of its own.
 
-        `mask` is True at every token but the first, and nothing is followed at the teacher's first: in most models it is
-        an attention sink, whose length drowns every other. `targets` are no next tokens.
+        `mask` is True at every token but the first, and nothing is followed at the teacher's first: it is an attention
+        sink in most models, whose length drowns every other. `targets` are no next tokens.
         """
         assert self.encoder is not None, "only rows of an encoder-decoder have a part for its encoder"
         ids, attention_mask = self.encoder

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from corpus import documents, make_splits
 from torch.optim.lr_scheduler import LambdaLR
-from train import POOL, _rate
+from train import POOL, rate
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BartConfig, GenerationConfig, T5Config
 
 from semalign.data import Batch, Row, collate, encode
@@ -66,7 +66,7 @@ def train(family: str, folder: Path, n_steps: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(student_folder())
     model = AutoModelForSeq2SeqLM.from_config(config_of(family, len(tokenizer))).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.1)
-    schedule = LambdaLR(optimizer, lambda step: _rate(step, n_steps))
+    schedule = LambdaLR(optimizer, lambda step: rate(step, n_steps))
     started, running = time.time(), 0.0
     for step, batch in enumerate(islice(batches(tokenizer), n_steps), start=1):
         assert batch.encoder is not None

@@ -89,7 +89,7 @@ def train_stage(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, plan: Plan, stage: Stage, log_every: int = 20
 ) -> None:
     optimizers = _optimizers(model, plan)
-    schedules = [LambdaLR(optimizer, partial(_rate, n_steps=stage.steps)) for optimizer in optimizers]
+    schedules = [LambdaLR(optimizer, partial(rate, n_steps=stage.steps)) for optimizer in optimizers]
     started, n_tokens, running = time.time(), 0, 0.0
     stream = batches(tokenizer, stage)
     for step, (ids, weights) in enumerate(islice(stream, stage.steps), start=1):
@@ -165,7 +165,7 @@ def _loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tensor:
     return (each * weight).sum() / weight.sum()
 
 
-def _rate(step: int, n_steps: int) -> float:
+def rate(step: int, n_steps: int) -> float:
     """Share of the full learning rate at a step."""
     return min(1.0, (step + 1) / WARM_UP_STEPS, (n_steps - step) / (COOL_DOWN * n_steps))
 

@@ -67,6 +67,25 @@ def test_what_differs_is_said_and_the_exit_code_is_1(done, say):
     assert said.out.splitlines()[-1] == "not equal"
 
 
+def test_the_teachers_answers_are_compared_row_by_row(world):
+    data = {"template": "plain", "max_length": 48}
+    task = {"name": "names", "folder": "names", "score": "likelihood", "stop": ["e", "a", "i", "o", "n"]}
+    data["tasks"] = [{**task, "rows": {"train": 8, "prompts": 10}}]
+    teacher = {"model": "./teacher", "writes": {"max_new_tokens": 40, "temperature": 1.0}}
+    method = {"name": "sft", "answers": "both"}
+    config = config_of(world, name="answered", data=data, teacher=teacher, method=method, controls=[])
+    folder = pipeline.run(config, world / "answered", reporter=Reporter(quiet=True), pages=False)
+    answers = folder / "teacher" / "answers" / "names.jsonl"
+    lines = answers.read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 1
+    again = reproduce(folder, reporter=Reporter(quiet=True))
+    assert again.equal
+    changed = [*lines[:1], json.dumps({**json.loads(lines[1]), "answer": "another"})]
+    answers.write_text("\n".join([*changed, *lines[2:], ""]), encoding="utf-8")
+    (found,) = reproduce(folder, reporter=Reporter(quiet=True)).differences["rows and models"]
+    assert found.startswith("teacher/answers/names.jsonl: [1].answer: 'another' there, ")
+
+
 def test_a_folder_without_a_finished_run_is_refused(tmp_path, done):
     with pytest.raises(UserError, match="holds no run"):
         reproduce(tmp_path)

@@ -1,5 +1,6 @@
 """`semalign reproduce`: run a finished run again from what it recorded, and compare the two bit by bit."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,14 @@ def _compare(there: Path, here: Path) -> Iterator[str]:
         if there.read_bytes() != here.read_bytes():
             yield _tensors(there, here)
     else:
-        yield from [*_changes(_timeless(read_json(there)), _timeless(read_json(here)))][:1]
+        yield from [*_changes(_values(there), _values(here))][:1]
+
+
+def _values(path: Path) -> Any:
+    """What a file says that no two equal runs say otherwise; of JSON lines a list."""
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return _timeless(read_json(path))
 
 
 def _tensors(there: Path, here: Path) -> str:

@@ -234,12 +234,21 @@ def test_a_stopped_stage_goes_on_where_it_was(done, world, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(config, world / "stopped")
     assert asked == [4]
-    assert (world / "stopped" / "teacher" / "answers" / ".drafts.jsonl").exists()
+    drafts = world / "stopped" / "teacher" / "answers" / ".drafts.jsonl"
+    (spent,) = [value for key, value in map(json.loads, drafts.read_text().splitlines()) if key == "spent"][-1:]
+    assert spent["seconds"] > 0
     resumed = True
     run(config, world / "stopped")
     assert asked == [4, 4, 2]
+    cost = read_json(world / "stopped" / "stages.json")["write answers"]
+    given = Run.read(config)
+    task, teacher = load_task(given.tasks[0], seed=given.seed, root=world), load(str(world / "teacher"))
+    whole = write_answers(teacher, [task], given, world / "at-once")
+    assert cost["seconds"] > spent["seconds"]
+    assert cost["teacher_tokens"] == cost["tokens"] == whole.teacher_tokens > 0, "as if nothing had stopped it"
+    del asked[3:]
     assert answers_of(world / "stopped") == answers_of(done)
-    assert not (world / "stopped" / "teacher" / "answers" / ".drafts.jsonl").exists()
+    assert not drafts.exists()
     run(config, world / "stopped")
     assert asked == [4, 4, 2]
 

@@ -276,10 +276,10 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
         with (
             work.folder.stage(WRITE_ANSWERS) as cost,
             work.reporter.stage("the teacher answers prompts", work.rows.n_prompt) as advance,
-            reading(teacher) as read,
         ):
-            write_answers(teacher, tasks, work.config, folder, advance)
-            cost.tokens = cost.teacher_tokens = sum(ranks.gathered(read()))
+            tally = write_answers(teacher, tasks, work.config, folder, advance)
+            cost.tokens = cost.teacher_tokens = tally.teacher_tokens
+            cost.seconds = tally.seconds_before
     forget_drafts(folder)
     found = TeacherAnswers.load(folder, tasks)
     if not any(found.rows.values()):

@@ -4,17 +4,24 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import ranks
 from .artifacts import read_json, write_json, write_text
 from .config import Run
 from .data import Row, Task, prompt_tokens
 from .errors import UserError
-from .models import LanguageModel, context_length
+from .models import LanguageModel, context_length, reading
+from .training import Tally
+
+if TYPE_CHECKING:
+    from .evaluation import Memory
+    from .evaluation.texts import Written
 
 FOLDER = "teacher/answers"
 DRAFTS = ".drafts.jsonl"  # no task's name begins with a dot
+SPENT = "spent"  # among the drafts, whose keys are hashes: what they have cost
+NOTHING_SPENT = {"teacher_tokens": 0, "seconds": 0.0}
 
 
 @dataclass(frozen=True)
@@ -93,45 +100,68 @@ def write_answers(
     config: Run,
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> Tally:
     """Write the teacher's answer to each prompt of the tasks into `folder`, a JSON-lines file a task.
 
     Greedy, or drawn at `teacher.writes.temperature`, by the run's seed. Answers that do not end within
     `max_new_tokens` are no answers, and left out like empty ones. A stopped call goes on where it was, until
-    `forget_drafts`.
+    `forget_drafts`. Returns what the drafts have cost, also those of calls that were stopped.
     """
-    from .evaluation import Draws, Memory, write_texts  # needs lm_eval, which planning does without
+    from .evaluation import Memory  # needs lm_eval, which planning does without
 
-    writing, about = config.teacher.writes, {}
-    draws = Draws(temperature=writing.temperature, seed=config.seed)
+    about: dict[str, dict[str, int]] = {}
     asked = [task for task in tasks if "prompts" in task.splits]
-    total, before = sum(len(task.splits["prompts"]) for task in asked), 0
+    total, n_done, read_by_others = sum(len(task.splits["prompts"]) for task in asked), 0, 0
     folder.mkdir(parents=True, exist_ok=True)
     memory = Memory(folder / DRAFTS if ranks.is_first() else None)
-    for task in asked:
-        prompts = task.splits["prompts"]
-        written = write_texts(
-            model,
-            prompts,
-            template=config.data.template,
-            batch_size=config.evaluation.batch_size,
-            settings={
-                "until": list(task.stop),
-                "max_gen_toks": new_tokens(config, task, model),
-                **draws.settings,
-            },
-            memory=memory,
-            progress=None if progress is None else lambda done, _, start=before: progress(start + done, total),
-        )
-        before += len(prompts)
-        kept = [(row, text) for row, (text, ended) in zip(prompts, written, strict=True) if ended and text.strip()]
-        unended = sum(not ended for _, ended in written)
-        about[task.name] = {
-            "prompts": len(prompts),
-            "answers": len(kept),
-            "unended": unended,
-            "empty": len(prompts) - len(kept) - unended,
-        }
-        lines = [json.dumps({"id": row.id, "prompt": row.prompt, "answer": text}) for row, text in kept]
-        write_text(folder / f"{task.name}.jsonl", "".join(f"{line}\n" for line in lines))
+    with reading(model) as read:
+        tally = Tally(lambda: read() + read_by_others)
+        tally.resume(ranks.from_first(memory.recall(SPENT)) or NOTHING_SPENT)
+
+        def advance(done: int, _total: int) -> None:
+            """Called when a batch is in the drafts."""
+            memory.keep(SPENT, tally.plain())
+            if progress is not None:
+                progress(n_done + done, total)
+
+        for task in asked:
+            prompts = task.splits["prompts"]
+            written = _written(model, task, config, memory, advance)
+            n_done += len(prompts)
+            read_by_others = sum(ranks.gathered(read())) - read()
+            memory.keep(SPENT, tally.plain())
+            about[task.name] = _keep(folder / f"{task.name}.jsonl", prompts, written)
     write_json(folder / "about.json", about)
+    return tally
+
+
+def _written(
+    model: LanguageModel, task: Task, config: Run, memory: "Memory", advance: Callable[[int, int], None]
+) -> "list[Written]":
+    """What the model writes after each prompt of a task."""
+    from .evaluation import Draws, write_texts
+
+    draws = Draws(temperature=config.teacher.writes.temperature, seed=config.seed)
+    return write_texts(
+        model,
+        task.splits["prompts"],
+        template=config.data.template,
+        batch_size=config.evaluation.batch_size,
+        settings={"until": list(task.stop), "max_gen_toks": new_tokens(config, task, model), **draws.settings},
+        memory=memory,
+        progress=advance,
+    )
+
+
+def _keep(path: Path, prompts: Sequence[Row], written: "Sequence[Written]") -> dict[str, int]:
+    """Write the answers that are any, and say what became of the others."""
+    kept = [(row, text) for row, (text, ended) in zip(prompts, written, strict=True) if ended and text.strip()]
+    unended = sum(not ended for _, ended in written)
+    lines = [json.dumps({"id": row.id, "prompt": row.prompt, "answer": text}) for row, text in kept]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+    return {
+        "prompts": len(prompts),
+        "answers": len(kept),
+        "unended": unended,
+        "empty": len(prompts) - len(kept) - unended,
+    }

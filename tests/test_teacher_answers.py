@@ -1,6 +1,8 @@
 """The teacher answers prompts, and methods train on its answers: which rows, which answers, and at what price."""
 
+import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -10,7 +12,9 @@ from semalign import pipeline
 from semalign.artifacts import read_json
 from semalign.config import Run
 from semalign.data import TaskSpec, load_task
+from semalign.data.formats import KEYS
 from semalign.data.prompts import prompts_of_file
+from semalign.data.rows import row_from_record
 from semalign.errors import UserError
 from semalign.methods import LoopMethod
 from semalign.models import load
@@ -116,6 +120,53 @@ def test_a_file_of_prompts_needs_no_answers_and_looks_at_none(record, answered, 
     assert read[0] == read[1]
     assert (read[0].answer, read[0].extra) == ("", {})
     assert "a." in read[0].prompt
+
+
+ASKED = {
+    "prompt": "Solve: a. It is b.",
+    "completion": "b",
+    "answer": "c",
+    "question": "Say a?",
+    "instruction": "Say",
+    "input": "a.",
+    "output": "d",
+    "history": [["And e?", "f"]],
+    "messages": [*CHAT, {"role": "assistant", "content": "g"}],
+    "conversations": [{"from": "human", "value": "Tell a."}, {"from": "gpt", "value": "h"}],
+}
+OTHERWISE = {
+    "completion": "x",
+    "answer": "x",
+    "output": "x",
+    "messages": [*CHAT, {"role": "assistant", "content": "x"}],
+    "conversations": [{"from": "human", "value": "Tell a."}, {"from": "gpt", "value": "x"}],
+}
+
+
+@pytest.mark.parametrize("turns", [False, True], ids=["text", "turns"])
+@pytest.mark.parametrize("layout", [None, *KEYS])
+def test_a_record_has_the_prompt_that_it_has_as_a_training_row(layout, turns, tmp_path):
+    """Every subset of the known keys that can be trained on; and other answers in it make no difference."""
+    of_turns = {"prompt": CHAT, "completion": [{"role": "assistant", "content": "b"}]} if turns else {}
+    known, records, trained = ASKED | of_turns, [], []
+    for bits in range(2 ** len(known)):
+        record = {"id": str(bits), **{name: known[name] for i, name in enumerate(known) if bits >> i & 1}}
+        with contextlib.suppress(UserError):
+            trained.append(row_from_record(record, task="t", identifier="", where="", layout=layout))
+            records.append(record)
+    assert len(records) > 100
+    changed = OTHERWISE | ({"completion": [{"role": "assistant", "content": "x"}]} if turns else {})
+    for each in (records, [{name: changed.get(name, value) for name, value in one.items()} for one in records]):
+        write_rows(tmp_path / "open.jsonl", each)
+        how = {"task": "t", "count": None, "seed": 0, "fields": {}, "layout": layout}
+        read = prompts_of_file(tmp_path / "open.jsonl", **how)
+        assert read == [replace(row, answer="", extra={}) for row in trained]
+
+
+def test_a_named_format_passes_over_the_fields_of_others():
+    record = {"instruction": "Say", "input": "a.", "output": "d", "prompt": "Say a. It is d.", "answer": "c"}
+    row = row_from_record(record, task="t", identifier="", where="", layout="alpaca")
+    assert (row.prompt, row.answer) == ("Say\n\na.\n", "d")
 
 
 def test_renamed_fields_name_the_prompt(tmp_path):

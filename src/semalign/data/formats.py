@@ -23,6 +23,7 @@ KEYS: dict[Format, tuple[str, ...]] = {
     "messages": ("messages",),
     "prompt-completion": ("prompt", "completion"),
 }
+TEXTS = {"prompt", "completion", "question", "answer", "instruction", "output"}
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant"}
 PREFERENCES = ("chosen", "rejected", "kto_tag")
 BESIDE_TEXT = ("tools", "images", "image", "videos", "audios")
@@ -59,7 +60,8 @@ def as_turns(record: Mapping[str, Any], named: Format | None, where: str) -> Map
     turns = {"alpaca": _alpaca, "sharegpt": _sharegpt, "messages": _messages, "prompt-completion": _completion}[found](
         record, where
     )
-    rest = {name: value for name, value in record.items() if name not in ("messages", "conversations")}
+    others = {"messages", "conversations", *(TEXTS - {*KEYS[named]} if named else ())}
+    rest = {name: value for name, value in record.items() if name not in others}
     return rest if turns is None else {**rest, "messages": turns}
 
 

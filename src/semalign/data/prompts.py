@@ -6,23 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .formats import PREFERENCES, Format
+from .formats import PREFERENCES, ROLES, Format, format_of
 from .jsonl import named_records
-from .rows import PAIRS, SCORED, Row, rows_from_records
+from .rows import SCORED, Row, fitting_pair, rows_from_records
 from .sampling import permuted, sample
 
 NOTHING = "-"  # stands for the missing answer while a record is read
-ANSWERS = ("answer", "completion", "output", *PREFERENCES, "label")
-LOOKED_AT = ("id", "prompt")  # of a task's field names
+ANSWERS = ("answer", "completion", "output")
+TEXTS = {"alpaca": ("instruction", "output"), "prompt-completion": ("prompt", "completion")}
+"""Formats that name the fields of prompt and answer."""
+LOOKED_AT = ("id", "prompt", "answer")  # of a task's field names
 
 
 def prompts_of_file(
     path: Path, *, task: str, count: int | None, seed: int, fields: Mapping[str, str], layout: Format | None
 ) -> list[Row]:
-    """The rows of a file, or a seeded sample of them; records may lack an answer, and those that have one lose it."""
-    records = [(where, name, _open(record, fields, layout)) for where, name, record in named_records(path)]
+    """The rows of a file, or a seeded sample of them; records may lack an answer, and those that have one lose it.
+
+    A record's prompt is the one that it has as a training row.
+    """
     asked = {part: name for part, name in fields.items() if part in LOOKED_AT}
-    rows = rows_from_records(records, task=task, fields=asked | ({"answer": "answer"} if "prompt" in asked else {}))
+    records = [(where, name, _open(record, asked, layout)) for where, name, record in named_records(path)]
+    rows = rows_from_records(records, task=task, fields=asked, layout=layout)
     return unanswered(sample(rows, count, seed=seed, task=task, split="prompts"))
 
 
@@ -47,22 +52,31 @@ def unanswered(rows: Sequence[Row]) -> list[Row]:
 
 
 def _open(record: Mapping[str, Any], fields: Mapping[str, str], layout: Format | None) -> dict[str, Any]:
-    """The record with what asks alone, and some answer in place of its own."""
-    unread = {*ANSWERS, *SCORED, *(name for part, name in fields.items() if part not in LOOKED_AT)}
-    if "prompt" in fields:
-        unread |= {"messages", "conversations"}
-    elif layout in ("messages", "sharegpt"):
-        unread |= {"messages", "conversations"} - {"messages" if layout == "messages" else "conversations"}
+    """The record with a stand-in for every answer in it, and for the one that its layout lacks.
+
+    Its other fields are as they were, so that it is read as the training row that it would be.
+    """
+    unread = {*PREFERENCES, *SCORED, "label"}
     kept = {name: value for name, value in record.items() if name not in unread and value is not None}
-    for name in ("messages", "conversations", "prompt"):
-        turns = kept.get(name)
-        if isinstance(turns, list) and turns and isinstance(turns[-1], Mapping):
-            asked = turns if _speaker(turns[-1]) in ("user", "human") else turns[:-1]
-            answer = [{"role": "assistant", "content": NOTHING}]
-            return {**kept, **({name: asked, "completion": answer} if name == "prompt" else {name: [*asked, *answer]})}
-    prompt = next((name for name, _ in PAIRS if name in kept), "prompt")
-    return {**kept, next(answer for name, answer in PAIRS if name == prompt): NOTHING, "answer": NOTHING}
+    for name in ("messages", "conversations"):
+        if isinstance(kept.get(name), list):
+            kept[name] = _answered(kept[name])
+    prompt, answer = TEXTS.get(layout or "") or fitting_pair(kept)
+    turns, found = kept.get("completion"), layout or format_of(kept)
+    kept |= dict.fromkeys([*(name for name in ANSWERS if name in kept), fields.get("answer", answer)], NOTHING)
+    is_chat = prompt == "prompt" and isinstance(kept.get("prompt"), list) and "prompt" not in fields
+    if is_chat and found in (None, "prompt-completion"):
+        asked, said = (kept["prompt"], turns) if isinstance(turns, list) else (_asked(kept["prompt"]), [])
+        kept |= {"prompt": asked, "completion": _answered(said)}
+    return kept
 
 
-def _speaker(turn: Mapping[str, Any]) -> Any:
-    return turn.get("role", turn.get("from"))
+def _answered(turns: list[Any]) -> list[Any]:
+    return [*_asked(turns), {"role": "assistant", "content": NOTHING}]
+
+
+def _asked(turns: list[Any]) -> list[Any]:
+    """The turns without the answer that they end with, if they do."""
+    last: Mapping[str, Any] = turns[-1] if turns and isinstance(turns[-1], Mapping) else {}
+    speaker = last.get("role", last.get("from"))
+    return turns[:-1] if ROLES.get(speaker, speaker) == "assistant" else turns

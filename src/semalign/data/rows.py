@@ -107,7 +107,8 @@ def text_field(record: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def _from_fields(record: Mapping[str, Any], names: Mapping[str, str], where: str) -> tuple[str, str, Any]:
-    prompt_name, answer_name = _pair(record, names)
+    found = fitting_pair(record)
+    prompt_name, answer_name = names.get("prompt", found[0]), names.get("answer", found[1])
     prompt, answer = text_field(record, prompt_name, where), text_field(record, answer_name, where)
     turn = ({"role": "user", "content": prompt},)
     if prompt_name == "question" and prompt.strip():
@@ -119,10 +120,9 @@ def _from_fields(record: Mapping[str, Any], names: Mapping[str, str], where: str
     return prompt, answer, None
 
 
-def _pair(record: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
-    """The names of the prompt and answer fields: as renamed, else the known pair that fits the record best."""
-    found = max(PAIRS, key=lambda pair: (pair[0] in record) * 2 + (pair[1] in record))
-    return names.get("prompt", found[0]), names.get("answer", found[1])
+def fitting_pair(record: Mapping[str, Any]) -> tuple[str, str]:
+    """The known names of prompt and answer that fit the record best."""
+    return max(PAIRS, key=lambda pair: (pair[0] in record) * 2 + (pair[1] in record))
 
 
 def _from_messages(messages: Sequence[dict[str, str]], where: str) -> tuple[str, str, tuple[dict[str, str], ...]]:

@@ -11,6 +11,7 @@ from tiny_run import config_of, names, sums, write_model, write_rows
 from semalign import pipeline
 from semalign.artifacts import read_json
 from semalign.config import Run
+from semalign.contamination import load_tasks
 from semalign.data import TaskSpec, load_task
 from semalign.data.formats import KEYS
 from semalign.data.prompts import prompts_of_file
@@ -115,7 +116,7 @@ def test_a_file_of_prompts_needs_no_answers_and_looks_at_none(record, answered, 
     read = []
     for name, added in (("open", {}), ("closed", answered)):
         write_rows(tmp_path / f"{name}.jsonl", [{"id": "x", **record, **added}])
-        how = {"task": "t", "count": None, "seed": 0, "fields": {"final": "short"}, "layout": None}
+        how = {"task": "t", "fields": {"final": "short"}, "layout": None}
         read += prompts_of_file(tmp_path / f"{name}.jsonl", **how)
     assert read[0] == read[1]
     assert (read[0].answer, read[0].extra) == ("", {})
@@ -158,7 +159,7 @@ def test_a_record_has_the_prompt_that_it_has_as_a_training_row(layout, turns, tm
     changed = OTHERWISE | ({"completion": [{"role": "assistant", "content": "x"}]} if turns else {})
     for each in (records, [{name: changed.get(name, value) for name, value in one.items()} for one in records]):
         write_rows(tmp_path / "open.jsonl", each)
-        how = {"task": "t", "count": None, "seed": 0, "fields": {}, "layout": layout}
+        how = {"task": "t", "fields": {}, "layout": layout}
         read = prompts_of_file(tmp_path / "open.jsonl", **how)
         assert read == [replace(row, answer="", extra={}) for row in trained]
 
@@ -171,15 +172,73 @@ def test_a_named_format_passes_over_the_fields_of_others():
 
 def test_renamed_fields_name_the_prompt(tmp_path):
     write_rows(tmp_path / "open.jsonl", [{"ask": "Say a.", "messages": "not read"}])
-    how = {"task": "t", "count": None, "seed": 0, "layout": None, "fields": {"prompt": "ask", "answer": "reply"}}
+    how = {"task": "t", "layout": None, "fields": {"prompt": "ask", "answer": "reply"}}
     assert prompts_of_file(tmp_path / "open.jsonl", **how)[0].prompt == "Say a."
 
 
-def test_a_prompt_of_a_test_row_is_refused(world, tmp_path):
+TESTED = [
+    {"prompt": names(31)["prompt"]},
+    {"messages": [{"role": "user", "content": names(31)["prompt"].strip()}]},
+    {"instruction": names(31)["prompt"].strip(), "output": "another answer"},
+]
+
+
+@pytest.mark.parametrize("record", TESTED, ids=["prompt", "messages", "instruction"])
+def test_a_prompt_of_a_test_row_is_refused_or_dropped_in_any_layout(record, world, tmp_path):
+    write_rows(tmp_path / "open.jsonl", [record, {"prompt": "Another?"}])
+    spec = task_of(world, prompts=str(tmp_path / "open.jsonl"), rows={"prompts": 1})
+    for seed in range(3):  # also where the sample is another
+        with pytest.raises(UserError, match="prompts row 'open-1' has the prompt of test row 'n31'; remove it, or set"):
+            load_task(TaskSpec.model_validate(spec), seed=seed, root=world)
+    data = {"template": "plain", "overlap": "drop", "tasks": [{**spec, "rows": {}}]}
+    (task,), _ = load_tasks(Run.read(asking(world, "dropping", data=data)))
+    assert [row.id for row in task.splits["prompts"]] == ["open-2"]
+    assert task.notes == ("names: 1 of 2 prompts are left out: they have the prompt of a test row",)
+
+
+def test_no_seed_draws_the_prompt_of_a_test_row(world, tmp_path):
+    """Two training rows have prompts of the test with answers of their own, which is no reason not to train on them."""
+    (tmp_path / "names").mkdir()
+    for path in (world / "names").iterdir():
+        (tmp_path / "names" / path.name).write_bytes(path.read_bytes())
+    train = [names(i) for i in range(20)]
+    train[3]["prompt"], train[11]["prompt"] = names(30)["prompt"], names(35)["prompt"]
+    write_rows(tmp_path / "names" / "train.jsonl", train)
+    spec = TaskSpec.model_validate(task_of(tmp_path, rows={"train": 8, "prompts": 10}))
+    drawn, trained = set(), set()
+    for seed in range(12):
+        task = load_task(spec, seed=seed, root=tmp_path)
+        assert len(task.splits["prompts"]) == 10
+        drawn |= {row.id for row in task.splits["prompts"]}
+        trained |= {row.id for row in task.splits["train"]}
+    assert trained > drawn == {row["id"] for row in train} - {"n3", "n11"}
+    note = "2 train rows with the prompt of a test or validation row are not drawn as prompts"
+    assert f"names: {note}" in task.notes
+    spec = TaskSpec.model_validate(task_of(tmp_path, rows={"train": 8, "prompts": 11}))
+    with pytest.raises(UserError, match=f"ask for 19 rows of train, there are 20 .{note}"):
+        load_task(spec, seed=0, root=tmp_path)
+
+
+def test_a_task_whose_prompts_are_all_dropped_has_none(world, tmp_path):
     write_rows(tmp_path / "open.jsonl", [{"prompt": names(31)["prompt"]}])
-    spec = TaskSpec.model_validate(task_of(world, prompts=str(tmp_path / "open.jsonl")))
-    with pytest.raises(UserError, match="prompts row 'open-1' is also test row 'n31'"):
-        load_task(spec, seed=0, root=world)
+    tasks = [task_of(world, prompts=str(tmp_path / "open.jsonl"))]
+    tasks.append({"name": "sums", "folder": "sums", "score": "exact_match", "rows": {"train": 8, "prompts": 4}})
+    data = {"template": "plain", "overlap": "drop", "tasks": tasks}
+    found, _ = load_tasks(Run.read(asking(world, "none", data=data)))
+    assert ["prompts" in task.splits for task in found] == [False, True]
+    prompt = found[1].splits["prompts"][0].prompt
+    write_rows(tmp_path / "open.jsonl", [{"prompt": prompt}])
+    other = {**task_of(world, name="other", prompts=str(tmp_path / "open.jsonl"))}
+    test = tmp_path / "test.jsonl"
+    write_rows(test, [{"prompt": prompt, "answer": "of a test"}])
+    scored = {"name": "scored", "train": str(world / "names" / "train.jsonl"), "test": str(test), "score": "likelihood"}
+    data = {"template": "plain", "overlap": "drop", "tasks": [other, scored]}
+    config = Run.read(asking(world, "none", data=data))
+    (task, _), overlap = load_tasks(config)
+    assert "prompts" not in task.splits
+    assert "1 of " in overlap.warnings[0]
+    with pytest.raises(UserError, match="other row 'open-1' has the prompt of scored row 'test-1', which is scored"):
+        load_tasks(config.model_copy(update={"data": config.data.model_copy(update={"overlap": "report"})}))
 
 
 # which steps

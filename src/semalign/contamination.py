@@ -8,7 +8,7 @@ from .config import Run
 from .data import Row, Task, load_task
 from .data.benchmarks import tested_rows
 from .data.overlap import Overlap, find_overlap
-from .data.sampling import by_content, content
+from .data.sampling import twins
 from .errors import UserError
 
 TRAINING = ("train", "align", "extract", "prompts")
@@ -61,17 +61,31 @@ def load_tasks(config: Run) -> tuple[list[Task], Contamination]:
     Raises UserError for `refuse`, and where a row that is trained on is one that is scored, of any task; with `drop`
     that row is left out like the others.
     """
-    tasks = [load_task(spec, seed=config.seed, root=config.root) for spec in config.tasks]
     action, n = config.data.overlap, config.data.overlap_words
+    tasks = [load_task(spec, seed=config.seed, root=config.root, drop=action == "drop") for spec in config.tasks]
     training = [row for task in tasks for split in TRAINING for row in task.splits.get(split, ())]
     scored = [row for task in tasks for row in task.splits[config.evaluation.split]]
     if action != "drop":
         _refuse_same(training, scored)
     options = config.benchmarks
     asked = [row for name in options.tasks for row in tested_rows(name, options.data)] if options else []
-    found = Contamination(find_overlap(training, [*scored, *asked], n=n), action, n, len(training))
+    shared = find_overlap(training, [*scored, *asked], n=n)
+    if action == "drop":
+        shared += _same_prompts(training, scored, shared, n)
+    found = Contamination(shared, action, n, len(training))
     found.refuse()
     return [_without(task, found.found) for task in tasks] if action == "drop" else tasks, found
+
+
+def _same_prompts(training: Sequence[Row], scored: Sequence[Row], found: Sequence[Overlap], n: int) -> list[Overlap]:
+    """Prompts of scored rows that are not among those found: too common a text, or laid out otherwise."""
+    known = {id(each.training) for each in found}
+    prompts = [row for row in training if not row.answer and id(row) not in known]
+    return [
+        Overlap(row, twin, " ".join(row.prompt.split()[:n]))
+        for row, twin in zip(prompts, twins(prompts, scored), strict=True)
+        if twin is not None
+    ]
 
 
 def _without(task: Task, found: Sequence[Overlap]) -> Task:
@@ -80,17 +94,15 @@ def _without(task: Task, found: Sequence[Overlap]) -> Task:
         split: [row for row in rows if split not in TRAINING or id(row) not in left_out]
         for split, rows in task.splits.items()
     }
-    return replace(task, splits=kept)
+    return replace(task, splits={split: rows for split, rows in kept.items() if rows or split != "prompts"})
 
 
 def _refuse_same(training: Sequence[Row], scored: Sequence[Row]) -> None:
-    known = by_content(scored)
-    for row in training:
-        twin = known.get(content(row))
+    for row, twin in zip(training, twins(training, scored), strict=True):
         if twin is not None:
+            same = f"is trained on and is also {_name(twin)}" if row.answer else f"has the prompt of {_name(twin)}"
             raise UserError(
-                f"{_name(row)} is trained on and is also {_name(twin)}, which is scored; remove it from one of them, "
-                "or set data.overlap: drop"
+                f"{_name(row)} {same}, which is scored; remove it from one of them, or set data.overlap: drop"
             )
 
 

@@ -69,10 +69,20 @@ def content(row: Row) -> tuple[str, str]:
     return folded(row.prompt), folded(row.answer)
 
 
-def by_content(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
-    """The rows by what a twin of theirs would say, a twin without an answer too."""
-    found = {content(row): row for row in rows}
-    return {(prompt, ""): row for (prompt, _), row in found.items()} | found
+def twins(rows: Sequence[Row], known: Sequence[Row]) -> list[Row | None]:
+    """Of each row the known one that is the same; a row without an answer is the same as any with its prompt."""
+    by_content = {content(row): row for row in known}
+    by_prompt = {prompt: row for row in known for prompt in (folded(row.prompt), _asked(row))}
+    return [
+        by_content.get(content(row)) if row.answer else by_prompt.get(folded(row.prompt)) or by_prompt.get(_asked(row))
+        for row in rows
+    ]
+
+
+def _asked(row: Row) -> str:
+    """What a single user turn says, whatever stands around it in a plain prompt; of other rows the prompt."""
+    is_one = row.messages is not None and len(row.messages) == 1 and row.messages[0]["role"] == "user"
+    return folded(row.messages[0]["content"] if row.messages and is_one else row.prompt)
 
 
 def folded(text: str) -> str:
@@ -81,13 +91,12 @@ def folded(text: str) -> str:
 
 def check_disjoint(splits: Mapping[str, Sequence[Row]], task: str) -> None:
     """Raises where a row of another split is, by content, also a test row."""
-    tested = by_content(splits.get("test", ()))
+    tested = splits.get("test", ())
     for split, rows in splits.items():
         if split == "test":
             continue
-        for row in rows:
-            if content(row) in tested:
-                twin = tested[content(row)]
+        for row, twin in zip(rows, twins(rows, tested), strict=True):
+            if twin is not None:
                 raise UserError(
                     f"task '{task}': {split} row '{row.id}' is also test row '{twin.id}'; remove it from one of them"
                 )

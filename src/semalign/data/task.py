@@ -11,7 +11,7 @@ from ..errors import UserError, unknown
 from .benchmarks import load_benchmark
 from .hub import read_hub
 from .jsonl import read_rows
-from .prompts import prompts_beside, prompts_of_file
+from .prompts import apart_from_test, prompts_beside, prompts_of_file
 from .rows import Row
 from .sampling import carve, check_disjoint, sample
 from .source import Loaded
@@ -37,11 +37,11 @@ class Task:
     notes: tuple[str, ...] = ()
 
 
-def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
+def load_task(spec: TaskSpec, *, seed: int, root: Path, drop: bool = False) -> Task:
     """The task of a specification; paths are relative to `root`. The same arguments always give the same rows.
 
     Rows are sampled as `semalign.data.sampling` states; splits that files or a hub data set lack are carved out of
-    train.
+    train. With `drop`, the prompts of a file that are a test row's are left out instead of refused.
     """
     loaded = _load(spec, root)
     sizes = spec.rows.model_dump()
@@ -51,10 +51,8 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
         notes += carved
     if "test" not in splits:
         raise UserError(f"task '{spec.name}': no test rows; give 'test', or rows.test to take that many out of train")
-    asked = _prompts(spec, splits.get("train", []), seed=seed, root=root)
-    if asked:
-        splits["prompts"] = asked
     check_disjoint(splits, spec.name)
+    asked, left_out = _prompts(spec, splits, seed=seed, root=root, drop=drop)
     used = {split: [] for split in SPLITS} | {
         split: sample(splits[split], sizes[split], seed=seed, task=spec.name, split=split)
         for split in SPLITS
@@ -70,19 +68,25 @@ def load_task(spec: TaskSpec, *, seed: int, root: Path) -> Task:
         stop=list(loaded.stop if spec.stop is None else spec.stop),
         splits={split: [_scorable(row, score, split) for row in rows] for split, rows in used.items()}
         | ({"prompts": asked} if asked else {}),
-        notes=tuple(notes),
+        notes=(*notes, *left_out),
     )
 
 
-def _prompts(spec: TaskSpec, train: list[Row], *, seed: int, root: Path) -> list[Row]:
-    """The rows that the teacher answers."""
+def _prompts(
+    spec: TaskSpec, splits: Mapping[str, list[Row]], *, seed: int, root: Path, drop: bool
+) -> tuple[list[Row], list[str]]:
+    """The rows that the teacher answers, and a note on those that are left out."""
     count = spec.rows.prompts
-    if spec.prompts is not None:
-        how: dict[str, Any] = {"fields": spec.fields.given(), "layout": spec.format}
-        return prompts_of_file(root / spec.prompts, task=spec.name, count=count, seed=seed, **how)
-    if count is None:
-        return []
-    return prompts_beside(train, n_train=spec.rows.train, count=count, seed=seed, task=spec.name)
+    if spec.prompts is None and count is None:
+        return [], []
+    if spec.prompts is None:
+        known = [*splits["test"], *splits.get("validation", ())]
+        how: dict[str, Any] = {"n_train": spec.rows.train, "count": count, "seed": seed, "task": spec.name}
+        return prompts_beside(splits.get("train", []), known, **how)
+    how = {"task": spec.name, "fields": spec.fields.given(), "layout": spec.format}
+    found = prompts_of_file(root / spec.prompts, **how)
+    kept, notes = apart_from_test(found, splits["test"], drop=drop, task=spec.name)
+    return sample(kept, count, seed=seed, task=spec.name, split="prompts") if kept else [], notes
 
 
 def _load(spec: TaskSpec, root: Path) -> Loaded:

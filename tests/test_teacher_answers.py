@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from tiny_run import config_of, names, sums, write_model, write_rows
+from tiny_run import config_of, make_tokenizer, names, sums, write_model, write_rows
 
-from semalign import pipeline
+from semalign import evaluation, pipeline
 from semalign.artifacts import read_json
 from semalign.config import Run
 from semalign.contamination import load_tasks
-from semalign.data import TaskSpec, load_task
+from semalign.data import TaskSpec, load_task, prompt_text
 from semalign.data.formats import KEYS
+from semalign.data.jsonl import read_rows
 from semalign.data.prompts import prompts_of_file
 from semalign.data.rows import row_from_record
 from semalign.errors import UserError
+from semalign.evaluation.texts import Written
 from semalign.methods import LoopMethod
 from semalign.models import load
 from semalign.progress import Reporter
@@ -301,6 +303,38 @@ def test_answers_are_texts_of_the_teacher(done, world):
     assert wanted["answer"] != names(int(wanted["id"][1:]))["answer"]
 
 
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}<eos>{% endfor %}assistant: "
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", ["chat", "plain"])
+def test_answers_are_written_as_the_rows_that_are_trained_on(template, world, tmp_path, monkeypatch):
+    """Read as training rows they give the same text, of chats too."""
+    write_model(tmp_path / "teacher", n_layer=1, width=16, tokenizer=make_tokenizer(chat_template=CHAT_TEMPLATE))
+    (tmp_path / "names").symlink_to(world / "names")
+    user, system = CHAT[0], {"role": "system", "content": "Be brief."}
+    records = [{"messages": [system, user, {"role": "assistant", "content": "b"}, user]}, {"question": "Say b?"}]
+    records += [
+        {
+            "prompt": [user, {"role": "assistant", "content": "It is"}],
+            "completion": [{"role": "assistant", "content": "b"}],
+        }
+    ]
+    write_rows(tmp_path / "open.jsonl", records)
+    tasks = [task_of(world, prompts="open.jsonl")]
+    given = asking(tmp_path, "chats", data={"template": template, "tasks": tasks})
+    config = Run.read(given)
+    task = load_task(config.tasks[0], seed=config.seed, root=tmp_path)
+    teacher = load(str(tmp_path / "teacher"))
+    monkeypatch.setattr(evaluation, "write_texts", lambda _, rows, **how: [Written(f" {row.id}", True) for row in rows])
+    write_answers(teacher, [task], config, tmp_path / "answers")
+    kept = TeacherAnswers.load(tmp_path / "answers", [task]).rows["names"]
+    assert len(kept) == 3
+    read = read_rows(tmp_path / "answers" / "names.jsonl", task="names")
+    texts = [[(prompt_text(row, teacher.tokenizer, template), row.answer) for row in rows] for rows in (kept, read)]
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.slow
 def test_gold_answers_of_prompts_make_no_difference(done, world, tmp_path):
     """The same run where every answer of the training file that is not drawn for training is another one."""
@@ -416,8 +450,6 @@ def test_a_schedule_with_more_stages_than_the_answers_leave_steps_is_refused_in_
 
 @pytest.mark.slow
 def test_with_two_tokenizers_the_answers_are_read_by_both(world, tmp_path):
-    from tiny_run import make_tokenizer
-
     for name in ("names", "student"):
         (tmp_path / name).symlink_to(world / name)
     texts = [names(i)["prompt"] + sums(i)["answer"] for i in range(30)]

@@ -1,7 +1,7 @@
 """The stage in which the teacher answers prompts: rows that methods train on beside the gold ones, or without them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import ranks
 from .artifacts import read_json, write_json, write_text
 from .config import Run
-from .data import Row, Task, prompt_tokens
+from .data import Row, Task, Template, prompt_tokens
 from .errors import UserError
 from .models import LanguageModel, context_length, reading
 from .training import Tally
@@ -59,7 +59,7 @@ class TeacherAnswers:
                 prompts = {row.id: row for row in task.splits["prompts"]}
                 lines = (folder / f"{task.name}.jsonl").read_text(encoding="utf-8").splitlines()
                 kept = [json.loads(line) for line in lines]
-                rows[task.name] = [replace(prompts[one["id"]], answer=one["answer"]) for one in kept]
+                rows[task.name] = [replace(prompts[one["id"]], answer=_answer_of(one)) for one in kept]
         return cls(rows, read_json(folder / "about.json"))
 
 
@@ -130,7 +130,7 @@ def write_answers(
             n_done += len(prompts)
             read_by_others = sum(ranks.gathered(read())) - read()
             memory.keep(SPENT, tally.plain())
-            about[task.name] = _keep(folder / f"{task.name}.jsonl", prompts, written)
+            about[task.name] = _keep(folder / f"{task.name}.jsonl", prompts, written, config.data.template)
     write_json(folder / "about.json", about)
     return tally
 
@@ -153,11 +153,11 @@ def _written(
     )
 
 
-def _keep(path: Path, prompts: Sequence[Row], written: "Sequence[Written]") -> dict[str, int]:
+def _keep(path: Path, prompts: Sequence[Row], written: "Sequence[Written]", template: Template) -> dict[str, int]:
     """Write the answers that are any, and say what became of the others."""
     kept = [(row, text) for row, (text, ended) in zip(prompts, written, strict=True) if ended and text.strip()]
     unended = sum(not ended for _, ended in written)
-    lines = [json.dumps({"id": row.id, "prompt": row.prompt, "answer": text}) for row, text in kept]
+    lines = [json.dumps({"id": row.id, **_record(row, text, template)}) for row, text in kept]
     write_text(path, "".join(f"{line}\n" for line in lines))
     return {
         "prompts": len(prompts),
@@ -165,3 +165,14 @@ def _keep(path: Path, prompts: Sequence[Row], written: "Sequence[Written]") -> d
         "unended": unended,
         "empty": len(prompts) - len(kept) - unended,
     }
+
+
+def _record(row: Row, text: str, template: Template) -> dict[str, Any]:
+    """The row in the layout that is read as what it is trained on."""
+    if template == "plain" or row.messages is None:
+        return {"prompt": row.prompt, "answer": text}
+    return {"messages": [*row.messages, {"role": "assistant", "content": text}]}
+
+
+def _answer_of(record: Mapping[str, Any]) -> str:
+    return record["messages"][-1]["content"] if "messages" in record else record["answer"]

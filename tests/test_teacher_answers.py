@@ -23,7 +23,7 @@ from semalign.methods import LoopMethod
 from semalign.models import load
 from semalign.progress import Reporter
 from semalign.strategy import build
-from semalign.teacher_answers import TeacherAnswers, write_answers
+from semalign.teacher_answers import TeacherAnswers, little_room, write_answers
 from semalign.training import TrainingOptions
 from semalign.training.loop import batch_plan
 
@@ -426,9 +426,27 @@ def test_a_method_that_follows_answers_needs_prompts(world):
 
 def test_a_prompt_without_room_for_an_answer_is_refused_before_anything_is_written(world):
     teacher = {"model": "./teacher", "writes": {"max_new_tokens": 1000}}
-    with pytest.raises(UserError, match="and the teacher 128 positions: too few for 1000 more"):
+    said = "prompts row 'n[0-9]+' has [0-9]+ tokens, and the teacher 128 positions: too few for 1000 more"
+    with pytest.raises(UserError, match=f"{said}; leave the row out, or lower teacher.writes.max_new_tokens"):
         run(asking(world, "room", teacher=teacher), world / "room")
     assert not (world / "room").exists()
+
+
+def test_a_long_prompt_that_shortens_the_answers_is_named(world):
+    teacher, config = load(str(world / "teacher")), Run.read(asking(world, "short", teacher={"model": "./teacher"}))
+    assert little_room(config, [], teacher) == []
+    task = load_task(config.tasks[0], seed=config.seed, root=world)
+    task = replace(task, max_new_tokens=60)
+    assert little_room(config, [task], teacher) == []
+    long = replace(task.splits["prompts"][3], id="long", prompt="0" * 80)
+    task = replace(task, splits={**task.splits, "prompts": [*task.splits["prompts"], long]})
+    assert little_room(config, [task], teacher) == [
+        "task 'names': prompts row 'long' has 80 tokens, and the teacher 128 positions: every answer of the task ends "
+        "within 47 tokens instead of 60, or is left out; leave the row out"
+    ]
+    task.splits["prompts"][-1:] = [replace(long, prompt="0" * 127)]
+    with pytest.raises(UserError, match=r"positions: too few for any more; leave the row out$"):
+        little_room(config, [task], teacher)
 
 
 @pytest.mark.slow

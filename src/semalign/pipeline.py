@@ -55,7 +55,7 @@ from .results import Rows, Trained, encode_rows, encoded
 from .revisions import keep_commits, known_commits, parts, trusted_code
 from .run_folder import WRITE_ANSWERS, RunFolder
 from .teacher_answers import FOLDER as ANSWERS
-from .teacher_answers import TeacherAnswers, forget_drafts, write_answers
+from .teacher_answers import TeacherAnswers, forget_drafts, little_room, write_answers
 from .tracking import tracked
 from .training import Engine, History, Tally, start_engine
 from .training.watch import trouble
@@ -120,12 +120,13 @@ def run(
     rows = encode_rows(config, tasks, student, teacher)
     refuse_empty(config, rows)
     tokenizers = compare_tokenizers(rows, teacher, student, tokens)
-    uncovered = [
+    told = [
         *(tokenizers.warnings if tokenizers else []),
         *few_followed(prompts_followed(config.methods.values(), rows, teacher, student)),
         *trusted_code(config),
+        *little_room(config, tasks, teacher),
     ]
-    for warning in (*uncovered, *cut_rows(config, rows)):
+    for warning in (*told, *cut_rows(config, rows)):
         reporter.warn(warning)
     with RunFolder.hold(path, config.plain()) as folder:
         keep_commits(config, path, student=student.commit, teacher=teacher.commit)
@@ -139,7 +140,7 @@ def run(
             work = Work(config, rows, folder, reporter, pages, engine)
             surroundings, started = {**environment(), **engine.about()}, time.time()
             write_json(folder / "environment.json", surroundings)
-            warnings = [*overlap.warnings, *uncovered, *_before(work, student, teacher)]
+            warnings = [*overlap.warnings, *told, *_before(work, student, teacher)]
             adapted = _adapt_teacher(work, teacher) if config.teacher.adapt else None
             work = _with_answers(work, student, teacher)
             context = method_context(config, work.rows, teacher, student, tokens)

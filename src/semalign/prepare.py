@@ -14,7 +14,7 @@ from .methods import MethodContext
 from .methods.encoder_decoder import refuse_encoder_decoder
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
-from .teacher_answers import check_room
+from .teacher_answers import little_room
 from .tracking import check_packages
 from .training.engine_options import EngineName
 
@@ -65,7 +65,7 @@ def check_models(config: Run, student: LanguageModel, teacher: LanguageModel, ta
         refuse_encoder_decoder(name, method, teacher, student)
         method.check(teacher, student, n_step(config, tasks))
         method.check_lora(teacher, student, config.training.lora)
-    check_room(config, tasks, teacher)
+    little_room(config, tasks, teacher)
     if config.benchmarks is not None:
         benchmarks.check_room(student, config.benchmarks)
         benchmarks.check_room(teacher, config.benchmarks)

@@ -68,24 +68,42 @@ def new_tokens(config: Run, task: Task, teacher: LanguageModel) -> int:
 
     Raises UserError where its longest prompt leaves no such room in the teacher's positions.
     """
-    asked, context = config.teacher.writes.max_new_tokens, context_length(teacher)
-    if context is None or teacher.is_encoder_decoder:
-        return asked or task.max_new_tokens
-    prompts = [len(prompt_tokens(row, teacher.tokenizer, config.data.template)) for row in task.splits["prompts"]]
-    room = context - max(prompts) - 1
-    if (asked or 1) > room:
-        raise UserError(
-            f"task '{task.name}': the longest prompt has {max(prompts)} tokens, and the teacher {context} positions: "
-            f"too few for {asked or 'any'} more; lower teacher.writes.max_new_tokens, or leave long prompts out"
-        )
-    return asked or min(task.max_new_tokens, room)
+    asked, room, why = config.teacher.writes.max_new_tokens, *_room(config, task, teacher)
+    if room is not None and (asked or 1) > room:
+        instead = ", or lower teacher.writes.max_new_tokens" if asked and room > 0 else ""
+        raise UserError(f"{why}: too few for {asked or 'any'} more; leave the row out{instead}")
+    return asked or (task.max_new_tokens if room is None else min(task.max_new_tokens, room))
 
 
-def check_room(config: Run, tasks: Sequence[Task], teacher: LanguageModel) -> None:
-    """Raise UserError where the teacher has no room for its answers."""
+def little_room(config: Run, tasks: Sequence[Task], teacher: LanguageModel) -> list[str]:
+    """A line on each task in which one long prompt makes every answer shorter than a scored one may be.
+
+    Raises UserError where the teacher has no room for its answers.
+    """
+    found = []
     for task in tasks:
-        if "prompts" in task.splits:
-            new_tokens(config, task, teacher)
+        room = new_tokens(config, task, teacher) if "prompts" in task.splits else task.max_new_tokens
+        if config.teacher.writes.max_new_tokens is None and room < task.max_new_tokens:
+            _, why = _room(config, task, teacher)
+            found.append(
+                f"{why}: every answer of the task ends within {room} tokens instead of {task.max_new_tokens}, or is "
+                "left out; leave the row out"
+            )
+    return found
+
+
+def _room(config: Run, task: Task, teacher: LanguageModel) -> tuple[int | None, str]:
+    """New tokens that the task's longest prompt leaves of the teacher's positions, and why; None: as many as asked."""
+    context = context_length(teacher)
+    if context is None or teacher.is_encoder_decoder:
+        return None, ""
+    lengths = {
+        row.id: len(prompt_tokens(row, teacher.tokenizer, config.data.template)) for row in task.splits["prompts"]
+    }
+    longest = max(lengths, key=lambda row: lengths[row])
+    row = f"task '{task.name}': prompts row '{longest}'"
+    why = f"{row} has {lengths[longest]} tokens, and the teacher {context} positions"
+    return context - lengths[longest] - 1, why
 
 
 def forget_drafts(folder: Path) -> None:

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 
 from ..prepare import unused_prompts
+from ..teacher_answers import little_room
 from .finding import Finding
 from .subject import Subject
 
 
 def examine_answers(subject: Subject) -> Iterator[Finding]:
     following = [name for name, method in subject.config.methods.items() if method.follows_answers]
-    for warning in unused_prompts(subject.config, subject.rows):
-        what, _, what_to_do = warning.partition("; ")
+    for warning in (
+        *unused_prompts(subject.config, subject.rows),
+        *little_room(subject.config, subject.rows.tasks, subject.teacher),
+    ):
+        what, _, what_to_do = warning.rpartition("; ")
         yield Finding("warning", what, "data.tasks", what_to_do)
     if not following:
         return

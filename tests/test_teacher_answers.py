@@ -413,15 +413,43 @@ def test_a_run_borrows_the_answers_of_another(done, world):
 def test_answers_that_do_not_end_are_left_out_and_none_at_all_is_an_error(world):
     teacher = {"model": "./teacher", "writes": {"max_new_tokens": 1}}
     data = {"template": "plain", "max_length": 48, "tasks": [task_of(world, rows={"train": 8, "prompts": 10}, stop=[])]}
-    with pytest.raises(UserError, match=r"answered 0 of 10 prompts \(10 answers ran out of room"):
+    said = r"none of the teacher's answers was kept; names: the teacher answered 0 of 10 prompts \(10 answers ran"
+    with pytest.raises(UserError, match=said):
         run(asking(world, "unended", teacher=teacher, data=data), world / "unended")
+
+
+@pytest.mark.parametrize(
+    ("unended", "adapted", "advice"),
+    [
+        (3, False, "; raise teacher.writes.max_new_tokens as far as the longest prompt allows, or adapt the teacher "),
+        (3, True, "; raise teacher.writes.max_new_tokens as far as the longest prompt allows"),
+        (0, False, "; adapt the teacher (teacher.adapt)"),
+        (0, True, ""),
+    ],
+)
+def test_advice_is_on_what_went_wrong(unended, adapted, advice):
+    about = {"t": {"prompts": 9, "answers": 1, "unended": unended, "empty": 8 - unended}}
+    (warning,) = TeacherAnswers({}, about).warnings(adapted=adapted)
+    said = f"t: the teacher answered 1 of 9 prompts ({unended} answers ran out of room, {8 - unended} were empty)"
+    assert warning.startswith(said + advice)
+    assert adapted == ("adapt" not in warning)
+    assert bool(unended) == ("raise" in warning)
 
 
 def test_a_method_that_follows_answers_needs_prompts(world):
     data = {"template": "plain", "max_length": 48, "tasks": [task_of(world, rows={"train": 8})]}
     with pytest.raises(UserError, match="method 'both' trains on answers of the teacher, but no task has prompts"):
-        run(asking(world, "nothing", data=data), world / "nothing")
+        run(asking(world, "nothing", data=data, teacher="./teacher"), world / "nothing")
     assert not (world / "nothing").exists()
+
+
+def test_how_the_teacher_writes_has_no_effect_without_prompts(world):
+    data = {"template": "plain", "max_length": 48, "tasks": [task_of(world, rows={"train": 8})]}
+    config = asking(world, "unasked", data=data, method="logit_kd", controls=[])
+    with pytest.raises(UserError, match=r"unasked.yaml: teacher.writes has no effect: no task has prompts; give rows"):
+        Run.read(config)
+    assert Run.read(config, ["teacher.writes={}"]).teacher.writes.temperature == 0
+    assert Run.read(asking(world, "asked")).teacher.writes.temperature == 1
 
 
 def test_a_prompt_without_room_for_an_answer_is_refused_before_anything_is_written(world):

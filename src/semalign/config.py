@@ -172,6 +172,16 @@ class Run(Part):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _has_what_the_teacher_writes(self) -> "Run":
+        asked = any(task.prompts or task.rows.prompts for task in self.data.tasks)
+        if not asked and self.teacher.writes != Writing():
+            raise UserError(
+                "teacher.writes has no effect: no task has prompts; give rows.prompts or a file as 'prompts', or leave "
+                "it out"
+            )
+        return self
+
     @property
     def cache_folder(self) -> Path | None:
         """The folder of the teacher cache that runs share, made absolute; None where the run has its own."""

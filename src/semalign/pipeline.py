@@ -151,7 +151,7 @@ def run(
                 trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
             for name, result in trained.items():
                 warnings += _troubles(name, result.method, result.history)  # each was said when its training ended
-            warnings += [*_unused(work), *(work.answers.warnings if work.answers else [])]
+            warnings += [*_unused(work), *_left_out(work)]
             record = make_record(
                 config,
                 folder,
@@ -283,9 +283,10 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
             cost.seconds = tally.seconds_before
     forget_drafts(folder)
     found = TeacherAnswers.load(folder, tasks)
+    warnings = _left_out(replace(work, answers=found))
     if not any(found.rows.values()):
-        raise UserError(f"{folder}: the teacher ended none of its answers; {found.warnings[0]}")
-    for warning in found.warnings:
+        raise UserError(f"{folder}: none of the teacher's answers was kept; {warnings[0]}")
+    for warning in warnings:
         work.reporter.warn(warning)
     rows = work.rows.answered({task: encoded(work.config, own, student, teacher) for task, own in found.rows.items()})
     for method in work.config.methods.values():  # there may be fewer rows than prompts, so fewer steps
@@ -298,6 +299,11 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
 def _unused(work: Work) -> list[str]:
     """Nothing in one of many runs: another one may train on the answers, which it borrows."""
     return unused_prompts(work.config, work.rows) if work.pages else []
+
+
+def _left_out(work: Work) -> list[str]:
+    """A line on each task most of whose prompts have no answer."""
+    return work.answers.warnings(adapted=work.config.teacher.adapt) if work.answers else []
 
 
 def _train_and_score(

@@ -32,11 +32,11 @@ class TeacherAnswers:
     about: dict[str, dict[str, int]]
     """By task: `prompts`, `answers` kept, and left out: `unended` ones that ran out of room, and `empty` ones."""
 
-    @property
-    def warnings(self) -> list[str]:
+    def warnings(self, *, adapted: bool) -> list[str]:
+        """A line on each task whose teacher, adapted or not, answered less than half of its prompts."""
         return [
             f"{task}: the teacher answered {told['answers']} of {told['prompts']} prompts ({told['unended']} answers "
-            f"ran out of room, {told['empty']} were empty); raise teacher.writes.max_new_tokens, or adapt the teacher"
+            f"ran out of room, {told['empty']} were empty){_advice(told['unended'] > 0, adapted)}"
             for task, told in self.about.items()
             if 2 * told["answers"] < told["prompts"]
         ]
@@ -61,6 +61,12 @@ class TeacherAnswers:
                 kept = [json.loads(line) for line in lines]
                 rows[task.name] = [replace(prompts[one["id"]], answer=_answer_of(one)) for one in kept]
         return cls(rows, read_json(folder / "about.json"))
+
+
+def _advice(unended: bool, adapted: bool) -> str:
+    room = ["raise teacher.writes.max_new_tokens as far as the longest prompt allows"] if unended else []
+    advice = ", or ".join([*room, *([] if adapted else ["adapt the teacher (teacher.adapt)"])])
+    return f"; {advice}" if advice else ""
 
 
 def new_tokens(config: Run, task: Task, teacher: LanguageModel) -> int:

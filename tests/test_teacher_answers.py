@@ -23,6 +23,7 @@ from semalign.methods import LoopMethod
 from semalign.models import load
 from semalign.progress import Reporter
 from semalign.strategy import build
+from semalign.sweep.fit import check_runs
 from semalign.teacher_answers import TeacherAnswers, little_room, write_answers
 from semalign.training import TrainingOptions
 from semalign.training.loop import batch_plan
@@ -441,6 +442,17 @@ def test_a_method_that_follows_answers_needs_prompts(world):
     with pytest.raises(UserError, match="method 'both' trains on answers of the teacher, but no task has prompts"):
         run(asking(world, "nothing", data=data, teacher="./teacher"), world / "nothing")
     assert not (world / "nothing").exists()
+
+
+@pytest.mark.parametrize(("follows", "n_line"), [(False, 1), (True, 0)])
+def test_prompts_that_no_run_of_many_needs_are_told_once(follows, n_line, world):
+    """A comparison's runs, of which one may train on the answers that another one wrote."""
+    runs = [Run.read(asking(world, f"many{i}", method="sft", controls=[])) for i in range(2)]
+    if follows:
+        runs[1] = runs[1].model_copy(update={"method": build("method", BOTH, "method")})
+    lines = check_runs([("one", runs[0]), ("two", runs[1])])
+    assert len(lines) == n_line
+    assert all("10 prompts are answered, but no method trains on the answers" in line for line in lines)
 
 
 def test_how_the_teacher_writes_has_no_effect_without_prompts(world):

@@ -298,7 +298,7 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
 
 def _unused(work: Work) -> list[str]:
     """Nothing in one of many runs: another one may train on the answers, which it borrows."""
-    return unused_prompts(work.config, work.rows) if work.pages else []
+    return unused_prompts(work.config.methods.values(), work.rows) if work.pages else []
 
 
 def _left_out(work: Work) -> list[str]:

@@ -1,6 +1,6 @@
 """What a run starts from: device, models, rows, and the checks that need no training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from .config import Run
 from .data import Batch, Example, Task, batches, end_token, padding_token
 from .errors import UserError
 from .evaluation import benchmarks
-from .methods import MethodContext
+from .methods import Method, MethodContext
 from .methods.encoder_decoder import refuse_encoder_decoder
 from .models import LanguageModel, SharedTokens, load, lora_targets, shared_tokens, tokenizers_agree
 from .results import Rows
@@ -162,9 +162,9 @@ def refuse_empty(config: Run, rows: Rows) -> None:
         )
 
 
-def unused_prompts(config: Run, rows: Rows) -> list[str]:
+def unused_prompts(methods: Iterable[Method], rows: Rows) -> list[str]:
     """A line where the teacher answers prompts for no method."""
-    if not rows.n_prompt or any(method.follows_answers for method in config.methods.values()):
+    if not rows.n_prompt or any(method.follows_answers for method in methods):
         return []
     return [
         f"{rows.n_prompt} prompts are answered, but no method trains on the answers; set answers: both on one, or "

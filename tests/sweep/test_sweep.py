@@ -48,7 +48,7 @@ def stages(folder):
 
 
 def planned(config, over, overrides=()):
-    return plan(config, find_variants(over, None, one_at_a_time=True), overrides)
+    return plan(config, find_variants(over, None, one_at_a_time=True), overrides)[0]
 
 
 def test_the_base_keeps_its_controls_and_variants_have_none(config):

@@ -47,11 +47,14 @@ def compare_methods(
     folder = Path(out) if out else Path("runs") / comparison.name
     refuse_other(folder, COMPARISON)
     _refuse_another(folder, comparison.plain())
-    check_runs([(f"method '{m}' on pair '{pair}'", run) for pair, named in runs.items() for m, run in named.items()])
+    checked = [(f"method '{m}' on pair '{pair}'", run) for pair, named in runs.items() for m, run in named.items()]
+    warnings = check_runs(checked)
     todo = [job for pair, named in runs.items() for job in _jobs(pair, named, comparison.seeds, folder)]
     unfinished(todo)  # refuses a folder of another configuration before anything is written
     write_json(folder / COMPARISON, comparison.plain())
     reporter = reporter or Reporter(plain=True)
+    for warning in warnings:
+        reporter.warn(warning)
     for name, method in comparison.uncached.items():
         reporter.say(not_cached(name, method))
     outcome = run_jobs(todo, folder, n_job=n_job, reporter=reporter)

@@ -11,7 +11,7 @@ from .subject import Subject
 def examine_answers(subject: Subject) -> Iterator[Finding]:
     following = [name for name, method in subject.config.methods.items() if method.follows_answers]
     for warning in (
-        *unused_prompts(subject.config, subject.rows),
+        *unused_prompts(subject.config.methods.values(), subject.rows),
         *little_room(subject.config, subject.rows.tasks, subject.teacher),
     ):
         what, _, what_to_do = warning.rpartition("; ")

@@ -34,8 +34,11 @@ class Planned:
         return {"name": self.name, "folder": self.folder, **own, "budget": list(self.budget)}
 
 
-def plan(config: Path, variants: Sequence[Variant], overrides: Sequence[str]) -> list[Planned]:
-    """The base and then every variant, without controls; the first that is no valid run is a UserError naming it."""
+def plan(config: Path, variants: Sequence[Variant], overrides: Sequence[str]) -> tuple[list[Planned], list[str]]:
+    """The base and then every variant, without controls, and warnings on all of them.
+
+    The first that is no valid run is a UserError naming it.
+    """
     base = Run.read(config, overrides)
     planned = [Planned(BASE, None, base, BASE, ())]
     same = {_content(base): BASE}
@@ -48,8 +51,8 @@ def plan(config: Path, variants: Sequence[Variant], overrides: Sequence[str]) ->
             raise UserError(f"variant '{variant.name}': vary the seed with --seeds")
         folder = same.setdefault(_content(run), variant.folder)
         planned.append(Planned(variant.name, variant, run, folder, _budget(base, run)))
-    check_runs([(f"variant '{each.name}'" if each.variant else base.name, each.config) for each in planned])
-    return planned
+    named = [(f"variant '{each.name}'" if each.variant else base.name, each.config) for each in planned]
+    return planned, check_runs(named)
 
 
 def jobs(planned: Sequence[Planned], seeds: Sequence[int], out: Path) -> list[Job]:

@@ -32,12 +32,14 @@ def sweep(
     if not variants:
         raise UserError("nothing to vary: give --over KEY=V1,V2 or --axes FILE")
     reporter = reporter or Reporter(plain=True)
-    planned = plan(Path(config), variants, overrides)
+    planned, warnings = plan(Path(config), variants, overrides)
     base = planned[0].config
     folder = Path(out) if out else Path("runs") / f"{base.name}-sweep"
     todo = jobs(planned, range(base.seed, base.seed + seeds), folder)
     unfinished(todo)  # refuses a folder of another configuration before anything is written
     _write_manifest(folder, planned, sorted({job.seed for job in todo}))
+    for warning in warnings:
+        reporter.warn(warning)
     for each in planned:
         if each.budget:
             reporter.warn(f"{each.name}: another budget than the base's ({', '.join(each.budget)})")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_runs import config_of, outcomes, write_run
 
-from semalign.artifacts import read_json
+from semalign.artifacts import read_json, write_json
 from semalign.compare import compare
 from semalign.compare.collect import collect_methods
 from semalign.compare.overview import overview
@@ -157,6 +157,33 @@ def test_who_has_another_budget_than_most_is_named(tmp_path):
     found, _ = collect_methods(runs, "semalign", {})
     assert found is not None
     assert "budgets differ: between 4 and 6 steps (laten unlike most)" in found.notes
+
+
+def test_rivals_without_the_teachers_answers_are_named_and_those_that_have_them(tmp_path):
+    """A rival on other rows is told from one on the same; where all share them, nothing is said."""
+    shares = {"semalign": 0.8, "sft": 0.5, "sequence-kd": 0.6, "logit-kd": 0.7}
+    answers = {"semalign": "both", "sequence-kd": "both", "logit-kd": "teacher"}
+    runs = write(tmp_path, shares, seeds=(0,))
+    for name, by_seed in runs.items():
+        record = read_json(by_seed[0] / "record.json")
+        for model in record["models"]:
+            if model["role"] == "method":
+                kind = {"sft": "sft", "sequence-kd": "sft", "logit-kd": "logit_kd"}.get(name, "semalign")
+                model["method"] = {"name": kind, **({"answers": answers[name]} if name in answers else {})}
+        write_json(by_seed[0] / "record.json", record)
+    collection, _ = collect_methods(runs, "semalign", {})
+    assert collection is not None
+    found = result(collection)
+    note = (
+        "not all are trained on the same rows: semalign on gold and the teacher's answers, sft on gold answers, "
+        "logit-kd on the teacher's answers, so that part of the difference may be the answers and not the method; the same "
+        "answers as semalign have sequence-kd"
+    )
+    assert found["notes"][0] == note
+    assert f"{note[0].upper()}{note[1:]}." in lead(found)
+    alone, _ = collect_methods({name: runs[name] for name in ("semalign", "sequence-kd")}, "semalign", {})
+    assert alone is not None
+    assert result(alone)["notes"] == []
 
 
 def test_the_record_of_an_older_version_is_refused_in_one_line(tmp_path):

@@ -67,7 +67,7 @@ class PairConfig(Part):
 
 
 class Comparison(Part):
-    """What is compared. Every method gets the same rows, steps and batches."""
+    """What is compared. Every method gets the same steps and batch size, on the rows that its `answers` names."""
 
     name: str = Field(pattern=NAME)
     pairs: Annotated[dict[str, PairConfig], BeforeValidator(_pairs)]

@@ -11,6 +11,7 @@ from .answer import answer
 from .benchmarked import benchmarks
 from .collect import TRAINED, Collection
 from .resampled import MEAN, Resampled
+from .rows import check_rows
 from .statistics import simultaneous
 
 SFT = "sft"
@@ -21,9 +22,11 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
     drawn = Resampled(collection, seed)
     tasks = {task: {name: _task(drawn, task, name) for name in drawn.names} for task in collection.metrics}
     asked, notes = benchmarks(collection, seed=seed)
+    answered = answer(drawn, collection.recommended) if collection.recommended else None
+    apart = check_rows(collection, collection.recommended, answered["rivals"]) if answered else []
     axes = dict.fromkeys(group.axis for group in collection.groups.values() if group.axis)
     return {
-        "answer": answer(drawn, collection.recommended) if collection.recommended else None,
+        "answer": answered,
         "methods": {name: _method(drawn, name, tasks) for name in drawn.names},
         "tasks": tasks,
         "metrics": collection.metrics,
@@ -36,7 +39,7 @@ def result(collection: Collection, *, seed: int = 0) -> dict[str, Any]:
         "control": SFT if SFT in collection.groups else None,
         "seeds": collection.seeds,
         "failed": collection.failed,
-        "notes": [*collection.notes, *notes],
+        "notes": [*apart, *collection.notes, *notes],
         "config": {key: value for key, value in collection.config.items() if key != "root"},  # may be published
     }
 

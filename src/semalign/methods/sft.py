@@ -1,4 +1,4 @@
-"""The control: supervised fine-tuning with LoRA on the same rows and steps."""
+"""The control: supervised fine-tuning with LoRA for as many steps, on the gold rows or on the teacher's answers too."""
 
 from dataclasses import dataclass
 

@@ -28,7 +28,7 @@ class LoraOptions(Part):
 
 
 class TrainingOptions(Part):
-    """One budget for every method of a run: the same rows, steps, batches and optimiser."""
+    """One budget for every method of a run: the same steps, batch size and optimiser."""
 
     epochs: PositiveInt = 5
     batch_size: PositiveInt = 64

@@ -370,7 +370,8 @@ def _train(
     with caching as signals, tracking as log, reading(context.teacher) as read:
         adapter = method.adapt(context, plan, options.lora)
         with work.folder.stage(f"train {name}") as cost, work.reporter.stage(f"training {name}", total) as advance:
-            tally = Tally(read)
+            # what has no steps is done whole by every process
+            tally = Tally(lambda: sum(ranks.gathered(read())) if method.checkpoints else read())
             given = Given(
                 rows=rows,
                 options=options,

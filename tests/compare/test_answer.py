@@ -176,8 +176,8 @@ def test_rivals_without_the_teachers_answers_are_named_and_those_that_have_them(
     found = result(collection)
     note = (
         "not all are trained on the same rows: semalign on gold and the teacher's answers, sft on gold answers, "
-        "logit-kd on the teacher's answers, so that part of the difference may be the answers and not the method; the same "
-        "answers as semalign have sequence-kd"
+        "logit-kd on the teacher's answers, so that part of the difference may be the answers and not the method; "
+        "the same answers as semalign have sequence-kd"
     )
     assert found["notes"][0] == note
     assert f"{note[0].upper()}{note[1:]}." in lead(found)

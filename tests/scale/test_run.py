@@ -76,6 +76,11 @@ def test_two_processes_make_the_run_of_one(engine, configs, alone, tmp_path):
         assert score["outcomes"] == score_of_one["outcomes"]
         assert score["row_bits"] == pytest.approx(score_of_one["row_bits"], abs=1e-4)
     assert read(found[0] / "environment.json")["processes"] == 2
+    costs, of_one = (read(folder / "stages.json") for folder in (found[0], alone))
+    read_by = {name: (cost["teacher_tokens"], of_one[name]["teacher_tokens"]) for name, cost in costs.items()}
+    assert len(set(read_by["prepare semalign"])) == 1
+    both, one = read_by["train semalign"]
+    assert one <= both < 1.2 * one, "that of all; each reads what the terms' gradients are measured on, once"
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def test_every_variant_of_shipped_axes_fits_the_configurations_beside_them(axes,
             for variant in variants:
                 assert Run.read(base, variant.settings).evaluation.split == "validation"
             continue
-        planned = plan(base, variants, ())
+        planned, _ = plan(base, variants, ())
         assert [each.name for each in planned] == ["base", *(variant.name for variant in variants)]
         assert not any(each.budget for each in planned)  # they differ in the method alone
         assert planned[0].config.evaluation.split == "validation"  # nothing is chosen on test rows

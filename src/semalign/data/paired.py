@@ -83,11 +83,15 @@ def _ends(example: Example, tokenizer: PreTrainedTokenizerBase, row: Row, prompt
         n_text = len(example.input_ids) - (0 if example.truncated else 1)
         return [*(NOWHERE for _ in range(example.n_prompt - 1)), 0, *ends][:n_text]
     leading = leading_tokens(tokenizer, template)
-    ids, ends = byte_ends(tokenizer, prompt + row.answer)
     n_text = len(example.input_ids) - (0 if example.truncated else 1)
-    assert [*leading, *ids][:n_text] == example.input_ids[:n_text], "both ways of making tokens give the same"
-    start = len(prompt.encode())
-    return [*(NOWHERE for _ in leading), *(end - start for end in ends)][:n_text]
+    start, kept = len(prompt.encode()), example.input_ids[len(leading) : n_text]
+    ids, ends = byte_ends(tokenizer, prompt + row.answer)
+    ends = [end - start for end in ends]
+    if ids[: len(kept)] != kept:  # one token would hold all of the prompt and some of the answer
+        before, answer = byte_ends(tokenizer, prompt), byte_ends(tokenizer, row.answer)
+        ids, ends = before.ids + answer.ids, [*(end - start for end in before.ends), *answer.ends]
+    assert ids[: len(kept)] == kept, "both ways of making tokens give the same"
+    return [*(NOWHERE for _ in leading), *ends][:n_text]
 
 
 def _prompt_ends(example: Example, tokenizer: PreTrainedTokenizerBase, prompt: str, template: Template) -> list[int]:

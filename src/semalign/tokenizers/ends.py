@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import NamedTuple, cast
+from unicodedata import combining
 
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
@@ -99,10 +100,11 @@ def _clusters(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int,
     """First piece, piece after the last, first character and character after the last of each cluster, in order.
 
     Characters between two clusters belong to the one before (a normaliser composed or dropped them), up to white space.
+    A combining mark does too, which normalisers move before others of the same letter.
     """
     found: list[list[int]] = []
     for i, (start, stop) in enumerate(offsets):
-        if found and start < found[-1][3]:
+        if found and (start < found[-1][3] or combining(text[start : start + 1] or " ")):
             found[-1][1], found[-1][3] = i + 1, max(stop, found[-1][3])
         else:
             found.append([i, i + 1, start, stop])

@@ -1,8 +1,10 @@
 """Where the answer begins, what is supervised, and what truncation leaves."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from trained import byte_level as trained_byte_level
+from transformers import PreTrainedTokenizerFast
 
 from semalign.data import Row, counts, encode
 from semalign.errors import UserError
@@ -60,6 +62,36 @@ def test_a_token_across_the_boundary_is_supervised(unsplit):
     across = one(row("the answ", "er is 12"), unsplit)
     assert unsplit.decode(across.input_ids[across.n_prompt : -1]).endswith("er is 12")
     assert across.n_prompt < one(row("the answ\n", "er is 12"), unsplit).n_prompt
+
+
+SPACED = st.lists(st.sampled_from(["b)\n", "    ret", "    ", "é"]), min_size=1).map("".join)
+
+
+@pytest.fixture(scope="module")
+def trims():
+    """One tokenizer that leaves spaces out of its offsets, and the same without."""
+    cores = [trained_byte_level(420, trim=trim) for trim in (True, False)]
+    return [PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>") for core in cores]
+
+
+@settings(max_examples=100, deadline=None)
+@example(prompt="b)\n", answer="    ret", start=None, n=0)
+@example(prompt="é", answer="b)\n    ret", start=7, n=2)
+@given(prompt=SPACED, answer=SPACED, start=st.sampled_from([None, 7]), n=st.integers())
+def test_spaces_that_a_tokenizer_leaves_out_of_its_offsets_are_supervised_and_counted(trims, prompt, answer, start, n):
+    rows, how = [row(prompt, answer)], {"template": "plain", "decoder_start": start}
+    (whole,) = encode(rows, trims[1], max_length=LONG, **how)
+    longest = len(whole.input_ids)
+    shortest = max(whole.n_prompt + 1, len(whole.encoder or ()))
+    cut = shortest + n % max(longest - shortest, 1)
+    for max_length in (longest + shortest, cut):
+        trimmed, untrimmed = (encode(rows, tokenizer, max_length=max_length, **how) for tokenizer in trims)
+        assert trimmed == untrimmed
+
+
+def test_a_line_break_with_the_answers_indentation_in_one_token_is_supervised(trims):
+    coded = one(row("def f(x):\n", "    return x"), trims[0])
+    assert trims[0].convert_ids_to_tokens(coded.input_ids)[coded.n_prompt] == "ĊĠĠĠ"
 
 
 def test_an_answer_always_has_a_token_before_it(unsplit_without_bos):

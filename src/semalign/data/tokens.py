@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..artifacts import key
 from ..errors import UserError
+from ..tokenizers.backend import untrimmed
 from .rows import Row
 from .templates import (
     Template,
@@ -142,13 +143,12 @@ def _coded(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: l
 
 def _by_offsets(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: list[int]) -> Coded | None:
     """Prompt and answer as one text; a token may hold characters of both. None where none is before the answer."""
-    encoded = tokenizer(prompt + row.answer, add_special_tokens=False, return_offsets_mapping=True)
-    ends: list[int] = [end for _, end in encoded.offset_mapping]
+    ids, ends = _with_ends(tokenizer, prompt + row.answer)
     n_prompt = len(leading) + next((i for i, end in enumerate(ends) if end > len(prompt)), len(ends))
     if n_prompt == 0:
         return None
     sizes = [_n_bytes(row.answer[: max(0, end - len(prompt))]) for end in ends]
-    return Coded(leading + list(encoded.input_ids), n_prompt, [0] * len(leading) + sizes)
+    return Coded(leading + ids, n_prompt, [0] * len(leading) + sizes)
 
 
 def _by_parts(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading: list[int]) -> Coded:
@@ -163,14 +163,21 @@ def _by_parts(row: Row, prompt: str, tokenizer: PreTrainedTokenizerBase, leading
 
 def _coded_apart(row: Row, tokenizer: PreTrainedTokenizerBase, template: Template, begin: list[int]) -> Coded:
     """Prompt and answer as two texts, for an encoder and a decoder."""
-    answer = text_tokens(tokenizer, row.answer)
     if tokenizer.is_fast:
-        encoded = tokenizer(row.answer, add_special_tokens=False, return_offsets_mapping=True)
-        sizes = [_n_bytes(row.answer[:end]) for _, end in encoded.offset_mapping]
+        answer, ends = _with_ends(tokenizer, row.answer)
+        sizes = [_n_bytes(row.answer[:end]) for end in ends]
     else:
+        answer = text_tokens(tokenizer, row.answer)
         sizes = [_n_bytes(str(tokenizer.decode(answer[: i + 1]))) for i in range(len(answer))]
     encoder = tuple(encoder_tokens(row, tokenizer, template))
     return Coded([*begin, *answer], len(begin), [0] * len(begin) + sizes, encoder)
+
+
+def _with_ends(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[int]]:
+    """The tokens of a text and the character after each one's last, spaces included."""
+    with untrimmed(tokenizer):
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return list(encoded.input_ids), [end for _, end in encoded.offset_mapping]
 
 
 def _n_bytes(text: str) -> int:

@@ -1,6 +1,8 @@
 """The `tokenizers` object inside a tokenizer: what its pieces mean is read from its parts, never from names."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from tokenizers import Tokenizer
@@ -17,6 +19,18 @@ def backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
             "where in a text its tokens are; save it as tokenizer.json and load that, or take another model"
         )
     return cast(Any, tokenizer).backend_tokenizer
+
+
+@contextmanager
+def untrimmed(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Without the post-processor, which may take spaces out of offsets; it does nothing else without special tokens."""
+    core = backend(tokenizer)
+    processor = core.post_processor
+    core.post_processor = None  # pyright: ignore[reportAttributeAccessIssue]  # None is "none" there
+    try:
+        yield
+    finally:
+        core.post_processor = processor
 
 
 def parts(component: Any) -> list[dict[str, Any]]:

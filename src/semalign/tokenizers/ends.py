@@ -1,7 +1,5 @@
 """Where in a text its tokens end, in bytes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import accumulate
 from typing import NamedTuple, cast
 from unicodedata import combining
@@ -9,7 +7,7 @@ from unicodedata import combining
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from .backend import backend, parts
+from .backend import backend, parts, untrimmed
 from .scheme import Scheme, scheme
 
 NOWHERE = -(1 << 40)
@@ -60,7 +58,7 @@ def _by_windows(tokenizer: PreTrainedTokenizerBase, text: str, pieces: list[byte
     Pieces with characters in common are one cluster. Its last piece ends where the cluster's characters end; the others
     end somewhere only where the cluster's text was not rewritten.
     """
-    with _untrimmed(tokenizer):
+    with untrimmed(tokenizer):
         coding = _coding(tokenizer, text)
     places = _byte_places(text)
     ends: list[int] = []
@@ -82,18 +80,6 @@ def _rewritten(tokenizer: PreTrainedTokenizerBase, text: str, own: Scheme) -> by
     text = normalizer.normalize_str(text) if normalizer else text
     into_bytes = any(part["type"] == "ByteLevel" for part in parts(normalizer))
     return own.bytes_of(text) if into_bytes else own.unmarked(text).encode()
-
-
-@contextmanager
-def _untrimmed(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Without the post-processor, which may take spaces out of offsets; it does nothing else without special tokens."""
-    core = backend(tokenizer)
-    processor = core.post_processor
-    core.post_processor = None  # pyright: ignore[reportAttributeAccessIssue]  # None is "none" there
-    try:
-        yield
-    finally:
-        core.post_processor = processor
 
 
 def _clusters(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int, int, int]]:

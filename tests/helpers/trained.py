@@ -3,7 +3,7 @@
 import json
 from functools import cache
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 CORPUS = [
@@ -98,3 +98,36 @@ def trained(scheme):
     return PreTrainedTokenizerFast(
         tokenizer_object=SCHEMES[scheme](), bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
+
+
+GROUPS = {
+    "any": None,
+    "one": DIGITS,
+    "left": pre_tokenizers.Split(Regex(r"\d{1,3}"), "isolated"),
+    "right": pre_tokenizers.Split(Regex(r"\d{1,3}(?=(\d{3})*(?!\d))"), "isolated"),
+}
+"""How the digits of a number are cut: not at all, one by one, in threes from the left, in threes from the right."""
+
+
+def counting(group="any", normalizer=None):
+    """One vocabulary, which has every number below 1000 with and without a space before it."""
+    core = Tokenizer.from_str(_counting_core())
+    marking = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.pre_tokenizer = pre_tokenizers.Sequence([GROUPS[group], marking]) if GROUPS[group] else marking
+    if normalizer:
+        core.normalizer = normalizer
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", pad_token="</s>")
+
+
+@cache
+def _counting_core():
+    numbers = [str(number) for number in range(1000)]
+    digits = [str(digit) for digit in range(10)]
+    pairs = [(a, b) for a in digits for b in digits]
+    threes = [(a + b, c) for a, b in pairs for c in digits]
+    merges = [*pairs, *threes, *(("Ġ", number) for number in numbers)]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = dict.fromkeys(["</s>", *alphabet, *map("".join, merges)])
+    core = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, merges))
+    core.decoder = decoders.ByteLevel()
+    return core.to_str()

@@ -2,12 +2,16 @@
 
 import copy
 from dataclasses import replace
+from itertools import combinations
 
+import pytest
 import torch
 from tiny import tiny, tiny_tokenizer
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
+from trained import GROUPS, counting
 
 from semalign.models import shared_tokens, tokenizers_agree
+from semalign.models.vocabulary import agreement
 
 
 def with_more_tokens(model, *tokens):
@@ -62,3 +66,30 @@ def test_the_same_vocabulary_split_otherwise_is_another_tokenizer():
     agreement = tokenizers_agree(tiny(), replace(student, tokenizer=tokenizer))
     assert not agreement.agree
     assert agreement.n_shared == len(tiny_tokenizer())
+
+
+@pytest.mark.parametrize("groups", list(combinations(GROUPS, 2)), ids="-".join)
+def test_one_vocabulary_whose_digits_are_cut_otherwise_is_another_tokenizer(groups):
+    teacher, student = map(counting, groups)
+    assert agreement(teacher, student, len(teacher), len(student)).difference == "the same text is split differently"
+    assert agreement(teacher, teacher, len(teacher), len(teacher)).agree
+
+
+REWRITING = [
+    None,
+    normalizers.NFC(),
+    normalizers.NFD(),
+    normalizers.NFKC(),
+    normalizers.NFKD(),
+    normalizers.Lowercase(),
+    normalizers.StripAccents(),
+    normalizers.Strip(left=True, right=False),
+    normalizers.Replace("\r\n", "\n"),
+    normalizers.Replace("\u00a0", " "),
+]
+
+
+@pytest.mark.parametrize("pair", list(combinations(range(len(REWRITING)), 2)), ids=str)
+def test_one_vocabulary_whose_text_is_rewritten_otherwise_is_another_tokenizer(pair):
+    teacher, student = (counting(normalizer=REWRITING[i]) for i in pair)
+    assert not agreement(teacher, student, len(teacher), len(student)).agree

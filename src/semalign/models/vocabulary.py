@@ -11,8 +11,15 @@ from ..errors import UserError
 from ..tokenizers.vocabulary import Matched, match
 from .language_model import LanguageModel
 
-# Numbers, spaces, code, accents and another script: where pre-tokenizers and merges differ although vocabularies do not
-PROBE = "The 3 quick foxes (aged 12.5) don't jump;\n    return x_1 == 'naïve'  # 日本語\n"
+# Where normalisers, pre-tokenizers and merges differ although vocabularies do not
+PROBES = (
+    "The 3 quick foxes (aged 12.5) don't jump;\n    return x_1 == 'naïve'  # 日本語\n",
+    "1234567 + 89012 = 1323579; 2019, 10000",  # digits one by one, in threes from the left, from the right
+    "cafe\u0301 caf\u00e9 a\u0301\u0323 ﬁ ① Ａ x²",  # composed, decomposed, compatible
+    "a\r\n\n\tb   \n\n  c\u00a0d\u3000e\u200b   ",
+    "  I'LL say WE'VE helloWorld HTTPServer_v2",
+    "हिन्दी ไทย 한국어 Привет 😀👩\u200d👧",
+)
 LEAST = 2  # tokens: a distribution over one says nothing
 
 
@@ -105,5 +112,5 @@ def _shared(teacher: dict[int, str], student: dict[int, str]) -> list[int]:
     return sorted(token_id for token_id, token in teacher.items() if student.get(token_id) == token)
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    return tokenizer.encode(PROBE, add_special_tokens=False)
+def _encode(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    return [tokenizer.encode(text, add_special_tokens=False) for text in PROBES]

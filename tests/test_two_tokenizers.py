@@ -6,12 +6,16 @@ import json
 import pytest
 from tiny_run import COLOURS, colours, config_of, write_model, write_world
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from trained import trained
+from trained import counting, trained
 from transformers import PreTrainedTokenizerFast
 
 from semalign import run
+from semalign.config import Run
 from semalign.doctor import examine
+from semalign.doctor.subject import Subject
 from semalign.errors import UserError
+from semalign.report.tokenizers import two_tokenizers
+from semalign.two_tokenizers import compare_tokenizers
 
 METHOD = {"name": "semalign", "site": "block_out", "basis": "ridge", "outputs": ["cross_entropy", "kl"]}
 
@@ -69,6 +73,44 @@ def test_pieces_of_one_tokenizer_are_refused(world):
     with pytest.raises(UserError, match="basis 'logit': 'pieces' has no effect"):
         run(config_of(world, method={**METHOD, "basis": {"name": "logit", "pieces": "mean"}}), world / "out")
     assert not (world / "out").exists()
+
+
+def compared(world, teacher, student, **changes):
+    """A configuration of two tokenizers, what the run would record of them, and what the report says."""
+    for name, tokenizer, n_layer in (("theirs", teacher, 5), ("ours", student, 3)):
+        write_model(world / name, n_layer=n_layer, width=8 * n_layer, tokenizer=copy.deepcopy(tokenizer))
+    given = {"tasks": ("sums",), "teacher": "./theirs", "student": "./ours", "controls": []}
+    config = config_of(world, **(given | changes))
+    subject = Subject.load(Run.read(config))
+    found = compare_tokenizers(subject.rows, subject.teacher, subject.student, subject.tokens)
+    return config, found, two_tokenizers({"tokenizers": found.plain()}).notes[0]
+
+
+NUMBERS = {
+    ("left", "one"): (
+        "10, 90, 900 for the teacher and 10, 0, 0 for the student",
+        "123 456 789 0",
+        "1 2 3 4 5 6 7 8 9 0",
+    ),
+    ("right", "left"): ("10, 90, 900 for the teacher and 10, 90, 900 for the", "1 234 567 890", "123 456 789 0"),
+}
+
+
+@pytest.mark.parametrize("groups", NUMBERS, ids="-".join)
+def test_numbers_that_are_cut_differently_are_told_by_doctor_and_report(world, groups):
+    config, _, told = compared(world, *map(counting, groups))
+    counts, *cuts = NUMBERS[groups]
+    (said,) = [finding.what for finding in examine(config, quick=True).findings if "numbers" in finding.what]
+    assert counts in said
+    assert all(cut in said for cut in cuts)
+    assert f"cut as {cuts[0]} by the teacher's and as {cuts[1]} by the student's" in told
+
+
+def test_numbers_that_are_cut_alike_are_not_told(world):
+    config, found, told = compared(world, counting("one"), trained("byte_level_digits"))
+    assert found.numerals.agree
+    assert not [finding for finding in examine(config, quick=True).findings if "numbers" in finding.what]
+    assert "Numbers" not in told
 
 
 def test_spans_change_what_the_teacher_says(world):

@@ -1,7 +1,7 @@
 """Teacher and student with two tokenizers: how far they can be compared, measured on the rows of the run."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .data import Example, answer_coverage, prompt_coverage
@@ -9,6 +9,7 @@ from .errors import UserError
 from .methods import Method
 from .models import LanguageModel, SharedTokens
 from .results import Rows
+from .tokenizers import Numerals
 
 LEAST, FEW = 0.5, 0.9
 """Shares below which a pair is refused, and below which the run warns."""
@@ -22,8 +23,7 @@ class TwoTokenizers:
     n_shared: int
     n_teacher: int
     n_student: int
-    numerals: dict[str, tuple[int, int, int]]
-    """How many numbers of one, two and three digits are single tokens: of the teacher, the student, both."""
+    numerals: Numerals
     positions: dict[str, float]
     """By task: share of the answer's positions at which the teacher has read the same text."""
     answer_tokens: dict[str, float]
@@ -44,7 +44,7 @@ class TwoTokenizers:
         return {
             "difference": self.difference,
             "tokens": {"shared": self.n_shared, "teacher": self.n_teacher, "student": self.n_student},
-            "numerals": {side: list(counts) for side, counts in self.numerals.items()},
+            "numerals": asdict(self.numerals),
             "positions": self.positions,
             "answer_tokens": self.answer_tokens,
         }
@@ -58,13 +58,13 @@ def compare_tokenizers(
     positions = _shares(by_task, answer_coverage, "the answer's positions", teacher, student)
     if tokens.matched is None or tokens.difference is None:
         return None
-    matched, numerals = tokens.matched, tokens.matched.numerals
+    matched = tokens.matched
     return TwoTokenizers(
         difference=tokens.difference,
         n_shared=len(matched),
         n_teacher=matched.n_teacher,
         n_student=matched.n_student,
-        numerals={"teacher": numerals.teacher, "student": numerals.student, "both": numerals.both},
+        numerals=matched.numerals,
         positions=positions,
         answer_tokens={
             task: matched.coverage_of((token for e in examples for token in e.input_ids[e.n_prompt :]), "student")

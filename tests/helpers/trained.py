@@ -124,7 +124,7 @@ def _counting_core():
     numbers = [str(number) for number in range(1000)]
     digits = [str(digit) for digit in range(10)]
     pairs = [(a, b) for a in digits for b in digits]
-    threes = [(a + b, c) for a, b in pairs for c in digits]
+    threes = [cut for a, b in pairs for c in digits for cut in ((a + b, c), (a, b + c))]
     merges = [*pairs, *threes, *(("Ġ", number) for number in numbers)]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = dict.fromkeys(["</s>", *alphabet, *map("".join, merges)])

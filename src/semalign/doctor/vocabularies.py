@@ -79,12 +79,14 @@ def _coverage(found: TwoTokenizers) -> Iterator[Finding]:
             task,
             "expect less from the teacher's outputs on this task; losses on states need positions only" if low else "",
         )
-    teacher, student, both = (found.numerals[side] for side in ("teacher", "student", "both"))
-    if not teacher == student == both:
+    numbers = found.numerals
+    if not numbers.agree:
+        teacher, student = (", ".join(map(str, counts)) for counts in (numbers.teacher, numbers.student))
         yield Finding(
             "note",
             "numbers are cut differently: single tokens of one, two and three digits are "
-            f"{', '.join(map(str, teacher))} for the teacher and {', '.join(map(str, student))} for the student",
+            f"{teacher} for the teacher and {student} for the student, and a long one is cut as "
+            f"{' '.join(numbers.cut_teacher)} and as {' '.join(numbers.cut_student)}",
             "teacher, student",
             "watch tasks with arithmetic: states inside a number cannot be followed",
         )

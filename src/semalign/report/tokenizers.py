@@ -29,10 +29,13 @@ def _said(found: dict) -> str:
         f"{units.count(sizes['teacher'])} of the teacher's and {units.count(sizes['student'])} of the student's. "
         "Positions are compared where both have read the same bytes of the answer."
     )
-    teacher, student, both = (found["numerals"][side] for side in ("teacher", "student", "both"))
-    if teacher == student == both:
+    numbers = found["numerals"]
+    teacher, student, both = (numbers[side] for side in ("teacher", "student", "both"))
+    cuts = [" ".join(numbers.get(cut, [])) for cut in ("cut_teacher", "cut_student")]  # old records have none
+    if teacher == student == both and cuts[0] == cuts[1]:
         return said
+    long = f"; a long one is cut as {cuts[0]} by the teacher's and as {cuts[1]} by the student's" if any(cuts) else ""
     return (
-        f"{said} Numbers are read in other portions: of one, two and three digits "
-        f"{', '.join(map(str, teacher))} are tokens of the teacher's, {', '.join(map(str, student))} of the student's."
+        f"{said} Numbers are read in other portions: of one, two and three digits {', '.join(map(str, teacher))} "
+        f"are tokens of the teacher's, {', '.join(map(str, student))} of the student's{long}."
     )

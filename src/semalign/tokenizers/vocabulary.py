@@ -75,7 +75,7 @@ def match(
         pairs += [pair for pair in found if pair[0] not in taken_t and pair[1] not in taken_s]
     pairs.sort(key=lambda pair: pair[1])
     of_t, of_s = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
-    return Matched(of_t, of_s, special, t.n_token, s.n_token, numerals(t.written.keys(), s.written.keys()))
+    return Matched(of_t, of_s, special, t.n_token, s.n_token, numerals(teacher, student))
 
 
 class _Vocabulary:

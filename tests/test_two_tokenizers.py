@@ -113,6 +113,41 @@ def test_numbers_that_are_cut_alike_are_not_told(world):
     assert "Numbers" not in told
 
 
+POOR = {"name": "semalign", "site": "block_out", "basis": {"name": "random", "seed": 1}}
+
+
+def test_a_map_that_says_nothing_is_warned_of_before_training_and_again_when_resumed(world, say):
+    config = config_of(world, tasks=("sums",), teacher="./other", method=POOR, controls=["sft"])
+    for _ in range(2):
+        said = say("run", config, "--out", world / "out").err
+        agreement = record_of(world / "out")["basis"]["agreement_top1"]
+        assert agreement < 0.1
+        line = (
+            f"semalign: the mapped final state predicts the teacher's first choice at {agreement:.0%} of the answer "
+            "positions; choose another basis: 'semalign basis' shows every map on this pair"
+        )
+        assert said.count(f"warning: {line}\n") == said.count("predicts the teacher's first choice") == 1
+        if "training semalign" in said:
+            assert said.index("planning semalign") < said.index(line) < said.index("training semalign")
+        assert record_of(world / "out")["warnings"].count(line) == 1
+    assert "training semalign" not in said
+
+
+def test_doctor_warns_of_a_map_that_says_nothing(world):
+    config = config_of(world, tasks=("sums",), teacher="./other", method=POOR, controls=[])
+    (found,) = (finding for finding in examine(config).findings if "first choice" in finding.what)
+    assert (found.severity, found.where) == ("warning", "method semalign")
+    assert found.what_to_do.startswith("choose another basis")
+
+
+def test_a_map_that_says_what_the_teacher_says_is_not_warned_of(world):
+    method = {"name": "semalign", "site": "block_out", "basis": "identity"}
+    config = config_of(world, tasks=("sums",), teacher="./student", method=method, controls=[])
+    (found,) = (finding for finding in examine(config).findings if "first choice" in finding.what)
+    assert (found.severity, found.what_to_do) == ("ok", "")
+    assert not any("first choice" in warning for warning in record_of(run(config, world / "out"))["warnings"])
+
+
 def test_spans_change_what_the_teacher_says(world):
     losses = []
     for name, spans in (("last", "last"), ("mean", "mean")):

@@ -13,6 +13,7 @@ import torch
 
 from . import failure, ranks, stopping
 from .artifacts import read_json, remove_folder, write_json
+from .basis.quality import poor_map
 from .caching import cached
 from .config import Run
 from .contamination import load_tasks
@@ -150,7 +151,8 @@ def run(
             for name, method in config.methods.items():
                 trained[name], diagnostics[name] = _train_and_score(work, name, method, context, probe)
             for name, result in trained.items():
-                warnings += _troubles(name, result.method, result.history)  # each was said when its training ended
+                # each was said when it was found
+                warnings += [*_poor(name, result.plan), *_troubles(name, result.method, result.history)]
             warnings += [*_unused(work), *_left_out(work)]
             record = make_record(
                 config,
@@ -348,6 +350,8 @@ def _train(
 ) -> tuple[Trained, Any]:
     """Plan and train, or load what an earlier start trained; returns the adapter that now sits on the student."""
     plan = _plan(work, name, method, context)
+    for warning in _poor(name, plan):
+        work.reporter.warn(warning)
     stored = work.folder / "train" / name
     if work.folder.done(f"train {name}"):
         _drop_finished(work, name)  # where a kill came before
@@ -412,6 +416,10 @@ def _plan(work: Work, name: str, method: Method, context: MethodContext) -> Plan
             cost.teacher_tokens = read()
             cost.tokens = sum(batch.n_read for batch in context.extract) if method.uses_teacher else 0
     return Plan.load(stored)
+
+
+def _poor(name: str, plan: Plan) -> list[str]:
+    return [f"{name}: {warning}" for warning in poor_map(plan.quality)]
 
 
 def _troubles(name: str, method: Method, history: History) -> list[str]:

@@ -1,6 +1,6 @@
 """How good a semantic map is: what survives it, per layer, and whether a mapped state says what the teacher says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -12,6 +12,22 @@ from torch.nn.functional import cosine_similarity
 from ..data import Batch
 from ..models import LanguageModel, Point, SharedTokens, Site, listen, run_trunk
 from .base import Basis, SemanticMap, Vocabulary
+
+POOR = 0.1  # top-1 agreement: a map with shuffled tokens reaches 0.04 (docs/maps.md)
+
+
+def poor_map(quality: Mapping[str, Any]) -> list[str]:
+    """A line where a map keeps hardly any of the teacher's predictions; `quality` is that of a plan."""
+    found = quality.get("agreement_top1")
+    return [f"{said_of(found)}; {TO_DO}"] if found is not None and found < POOR else []
+
+
+def said_of(agreement_top1: float) -> str:
+    """The figure in words."""
+    return f"the mapped final state predicts the teacher's first choice at {agreement_top1:.0%} of the answer positions"
+
+
+TO_DO = "choose another basis: 'semalign basis' shows every map on this pair"
 
 
 @torch.no_grad()

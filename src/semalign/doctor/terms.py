@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from ..basis.quality import POOR, TO_DO, said_of
 from .finding import Finding
 from .trial import Trial
 
 DROWNED = 100  # a gradient so many times shorter than the longest changes nothing within a run
-POOR = 0.1  # top-1 agreement: a map with shuffled tokens reaches 0.04 (docs/maps.md)
 
 
 def examine_terms(trial: Trial) -> Iterator[Finding]:
@@ -19,12 +19,7 @@ def examine_terms(trial: Trial) -> Iterator[Finding]:
     agreement = trial.plan.quality.get("agreement_top1")
     if agreement is not None:
         poor = agreement < POOR
-        yield Finding(
-            "warning" if poor else "ok",
-            f"the mapped final state predicts the teacher's first choice at {agreement:.0%} of the answer positions",
-            where,
-            "choose another basis: 'semalign basis' shows every map on this pair" if poor else "",
-        )
+        yield Finding("warning" if poor else "ok", said_of(agreement), where, TO_DO if poor else "")
 
 
 def _gradients(trial: Trial, where: str) -> Iterator[Finding]:

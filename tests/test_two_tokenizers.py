@@ -86,6 +86,33 @@ def compared(world, teacher, student, **changes):
     return config, found, two_tokenizers({"tokenizers": found.plain()}).notes[0]
 
 
+def test_common_tokens_are_told_with_their_shares_of_both_vocabularies(world):
+    config, found, told = compared(world, counting("left"), trained("sentencepiece_llama"))
+    record = found.plain()
+    sizes, shares = record["tokens"], record["coverage"]
+    assert shares == {side: sizes["shared"] / sizes[side] for side in ("teacher", "student")}
+    assert 0 < shares["teacher"] < shares["student"] < 1
+    (said,) = [finding.what for finding in examine(config, quick=True).findings if "two tokenizers" in finding.what]
+    for side in ("teacher", "student"):
+        assert f"{sizes[side]} ({shares[side]:.1%})" in said
+        assert f"{100 * shares[side]:.1f} %" in told
+
+
+def test_a_run_warns_of_tasks_on_which_the_teacher_can_hardly_be_followed(world, say):
+    phrases = byte_level(300, [f"It is {n}." for n in range(99)])
+    config, found, _ = compared(world, counting("left"), phrases)
+    positions, tokens = found.positions["sums"], found.answer_tokens["sums"]
+    assert 0.5 < positions < 0.9
+    assert tokens < 0.9
+    told = say("run", config, "--out", world / "out").err
+    for line in (
+        f"sums: the teacher can be followed at {positions:.1%} of the answer's positions",
+        f"sums: {tokens:.1%} of the answer's tokens are tokens of the teacher's too",
+    ):
+        assert told.count(f"warning: {line}\n") == record_of(world / "out")["warnings"].count(line) == 1
+    assert compared(world, trained("byte_level"), trained("sentencepiece_llama"))[1].warnings == []
+
+
 NUMBERS = {
     ("left", "one"): (
         "10, 90, 900 for the teacher and 10, 0, 0 for the student",

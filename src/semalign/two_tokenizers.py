@@ -23,6 +23,9 @@ class TwoTokenizers:
     n_shared: int
     n_teacher: int
     n_student: int
+    coverage_teacher: float
+    """Share of the teacher's tokens that the student has too, in [0, 1]."""
+    coverage_student: float
     numerals: Numerals
     positions: dict[str, float]
     """By task: share of the answer's positions at which the teacher has read the same text."""
@@ -44,6 +47,7 @@ class TwoTokenizers:
         return {
             "difference": self.difference,
             "tokens": {"shared": self.n_shared, "teacher": self.n_teacher, "student": self.n_student},
+            "coverage": {"teacher": self.coverage_teacher, "student": self.coverage_student},
             "numerals": asdict(self.numerals),
             "positions": self.positions,
             "answer_tokens": self.answer_tokens,
@@ -64,6 +68,8 @@ def compare_tokenizers(
         n_shared=len(matched),
         n_teacher=matched.n_teacher,
         n_student=matched.n_student,
+        coverage_teacher=matched.coverage_teacher,
+        coverage_student=matched.coverage_student,
         numerals=matched.numerals,
         positions=positions,
         answer_tokens={

@@ -41,5 +41,19 @@ def test_numbers_are_told_of_where_they_are_cut_differently(numerals, words):
     assert words is None or note.endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "300 tokens are the same, of 1,200 of the teacher's and 400 of the student's."),
+        (
+            {"coverage": {"teacher": 0.25, "student": 0.75}},
+            "300 tokens are the same, of 1,200 (25.0 %) of the teacher's and 400 (75.0 %) of the student's.",
+        ),
+    ],
+)
+def test_common_tokens_are_counted_with_their_shares_where_the_record_has_them(changes, words):
+    assert words in said(**changes).notes[0]
+
+
 def test_one_tokenizer_needs_no_table():
     assert two_tokenizers({"tokenizers": None}) is None

@@ -44,7 +44,8 @@ def _two(subject: Subject, found: TwoTokenizers) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"two tokenizers ({found.difference}); {found.n_shared} tokens stand for the same text, of the teacher's "
-        f"{found.n_teacher} and the student's {found.n_student}",
+        f"{found.n_teacher} ({found.coverage_teacher:.1%}) and the student's {found.n_student} "
+        f"({found.coverage_student:.1%})",
         "teacher, student",
         "nothing, where the shares below are high; a pair with one tokenizer loses no position",
     )

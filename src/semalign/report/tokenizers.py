@@ -23,10 +23,13 @@ def two_tokenizers(record: Record) -> Table | None:
 
 
 def _said(found: dict) -> str:
-    sizes = found["tokens"]
+    shared, (teacher, student) = (
+        found["tokens"]["shared"],
+        (_vocabulary(found, side) for side in ("teacher", "student")),
+    )
     said = (
-        f"The tokenizers differ ({found['difference']}): {units.count(sizes['shared'])} tokens are the same, of "
-        f"{units.count(sizes['teacher'])} of the teacher's and {units.count(sizes['student'])} of the student's. "
+        f"The tokenizers differ ({found['difference']}): {units.count(shared)} tokens are the same, of {teacher} of "
+        f"the teacher's and {student} of the student's. "
         "Positions are compared where both have read the same bytes of the answer."
     )
     numbers = found["numerals"]
@@ -39,3 +42,9 @@ def _said(found: dict) -> str:
         f"{said} Numbers are read in other portions: of one, two and three digits {', '.join(map(str, teacher))} "
         f"are tokens of the teacher's, {', '.join(map(str, student))} of the student's{long}."
     )
+
+
+def _vocabulary(found: dict, side: str) -> str:
+    """How many tokens a side has, and the share of them that is the other's too, which old records do not hold."""
+    share = found.get("coverage", {}).get(side)
+    return units.count(found["tokens"][side]) + ("" if share is None else f" ({units.percent(share)} %)")

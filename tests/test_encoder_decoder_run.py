@@ -13,6 +13,8 @@ from semalign import AlignmentTrainer, Run, run
 from semalign.data import Task, collate, load_task
 from semalign.errors import UserError
 from semalign.evaluation import evaluate
+from semalign.inspect.measure_pairing import measure
+from semalign.inspect.pair import lead
 from semalign.models import load
 from semalign.prepare import check_models
 
@@ -209,6 +211,16 @@ def test_the_other_commands_know_encoder_decoders(world, say, tmp_path, command,
     said = say(command, path, *extra)
     assert said.code in ((0, 1) if command == "doctor" else (0,)), said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(("method", "reason"), [(METHOD, "'part: encoder'"), (ENCODER, None)])
+def test_attention_patterns_are_those_of_the_encoders_or_of_nobody(world, method, reason):
+    found = measure(Run.read(config(world, "patterns", "./t5", "./bart", method=method), ()))
+    assert (found["attention"] is None) == (reason is not None)
+    said = [line for line in lead(found) if line.startswith("Attention")]
+    assert len(said) == 1
+    assert reason is None or reason in said[0]
+    assert "does not give its attention weights" not in said[0]
 
 
 def test_the_trainer_knows_encoder_decoders(world, tmp_path):

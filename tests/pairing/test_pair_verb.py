@@ -8,7 +8,11 @@ from pages import Page, assert_loads_nothing
 from tiny_run import config_of
 
 from semalign.config import Run
+from semalign.inspect import measure_pairing
 from semalign.inspect.measure_pairing import label, measure
+from semalign.inspect.pair import lead, pairs_table
+from semalign.inspect.stages import context_of
+from semalign.pairing.attention_patterns import attention_similarity
 from semalign.pairing.critical import Critical
 from semalign.pairing.manual import Manual
 from semalign.pairing.monotone_cka import MonotoneCKA
@@ -31,6 +35,26 @@ def test_each_pair_has_the_similarity_of_its_layers(found):
         (item,) = pair["teacher"]
         assert pair["cka"] == pytest.approx(found["similarity"][pair["student"]][item["layer"]])
         assert f"{pair['cka']:.3f}" in pair["reason"]
+
+
+def test_each_pair_has_the_attention_of_its_layers_beside_their_similarity(world, found):
+    method = {"name": "semalign", "pairing": "monotone_cka", "site": "block_out"}
+    context = context_of(Run.read(config_of(world, name="measured", method=method), ()))
+    alike = attention_similarity(context.teacher, context.student, context.extract).tolist()
+    assert found["attention"]["values"] == alike
+    for pair, row in zip(found["pairs"], pairs_table(found).rows, strict=True):
+        (item,) = pair["teacher"]
+        assert pair["attention"] == alike[pair["student"]][item["layer"]] != pair["cka"]
+        assert dict(zip(pairs_table(found).columns, row, strict=True))["attention"] == f"{pair['attention']:.3f}"
+    assert found["attention_left_out"] is None
+    assert any(f"all layers it is {found['attention']['mean']:.3f}" in line for line in lead(found))
+
+
+def test_a_model_that_gives_no_attention_weights_is_the_reason_where_it_is(world, monkeypatch):
+    monkeypatch.setattr(measure_pairing, "attention_similarity", lambda *_: None)
+    found = measure(Run.read(config_of(world, name="silent"), ()))
+    assert all(pair["attention"] is None for pair in found["pairs"])
+    assert "Attention patterns were not compared: one of the models does not give its attention weights." in lead(found)
 
 
 def test_every_pairing_stands_in_the_comparison_and_the_runs_own_is_first(found):

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ..config import Run
 from ..errors import UserError
-from ..models import Encoder
+from ..models import Encoder, LanguageModel
 from ..pairing import Pair, Pairing, PairingContext
 from ..pairing.attention_patterns import attention_similarity
 from ..pairing.monotone_cka import MonotoneCKA
@@ -52,9 +52,17 @@ def measure(run: Run, reporter: Reporter | None = None) -> dict[str, Any]:
         ],
         "similarity": similarity.tolist(),
         "attention": patterns,
+        "attention_left_out": None if patterns else _left_out(teacher, student),
         "attribution": asked.scores,
         "pairings": [_row(each, asked) for each in (pairing, *_others(pairing, run.seed))],
     }
+
+
+def _left_out(teacher: LanguageModel, student: LanguageModel) -> str:
+    """Why there are no attention patterns."""
+    if teacher.is_encoder_decoder or student.is_encoder_decoder:
+        return "those of encoder-decoders are not; those of an encoder are, with 'part: encoder'"
+    return "one of the models does not give its attention weights"
 
 
 def label(pairing: Pairing) -> str:

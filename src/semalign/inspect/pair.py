@@ -43,7 +43,7 @@ def lead(found: dict[str, Any]) -> list[str]:
             "unrelated states; compare layers, not values."
         )
     if found["attention"] is None:
-        said.append("Attention patterns were not compared: one of the models does not give its attention weights.")
+        said.append(f"Attention patterns were not compared: {found['attention_left_out']}.")
     else:
         said.append(
             "Attention is how alike two layers look at the text, 0 to 1: of every student head the most similar "

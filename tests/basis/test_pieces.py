@@ -69,6 +69,19 @@ def test_tokens_in_pieces_are_those_that_the_students_tokenizer_writes(context):
     assert (first[rest] == NONE).all()
 
 
+def test_rows_of_common_tokens_are_those_of_the_matched_ids(context):
+    tokens, models = context.tokens, (context.teacher, context.student)
+    assert 5 < len(tokens) < context.student.n_token
+    meant = [token_bytes(model.tokenizer) for model in models]
+    pairs = list(zip(tokens.teacher.tolist(), tokens.student.tolist(), strict=True))
+    assert all(meant[0][t] == meant[1][s] for t, s in pairs)
+    for side, vocabulary in enumerate(context.vocabularies()):
+        assert len(vocabulary.head) == len(vocabulary.embedding) == len(pairs)
+        for i, pair in enumerate(pairs):
+            assert torch.equal(vocabulary.head[i], models[side].head_weight[pair[side]])
+            assert torch.equal(vocabulary.embedding[i], models[side].embedding_weight[pair[side]])
+
+
 @pytest.mark.parametrize("pieces", ["mean", "first"])
 def test_rows_of_tokens_in_pieces_follow_the_common_ones(context, pieces):
     expected, n = plain(context), len(context.tokens)

@@ -8,7 +8,9 @@ import yaml
 from fenced import ROOT, blocks
 from made_files import write_code, write_files
 from tiny_run import make_tokenizer, sums, write_model, write_rows
-from transformers import Qwen2Config
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, Qwen2Config, T5Config
+
+from semalign.embedded import student_folder
 
 ROWS = {"extract": 2, "align": 4, "train": 4, "validation": 2, "test": 2}  # a ridge map is checked on every fourth
 CARVED = {"extract", "align", "train"}  # splits that a task of single files takes out of its training rows
@@ -67,7 +69,7 @@ def write_smaller(source, target):
 
 
 def write_models(folder):
-    """The two models that the configurations call by name, as deep as they are, with tokenizers of their own."""
+    """The models that the configurations call by name, as deep as they are, with tokenizers of their own."""
     texts = _texts()
     special = ("<|endoftext|>", "<|im_end|>", "<|im_start|>")  # Qwen's tokenizer adds the first where it is missing
     small = make_tokenizer(texts, n_token=500, special=special, chat_template=CHAT)
@@ -77,7 +79,17 @@ def write_models(folder):
     write_model(
         folder / "qwen2.5-coder-0.5b-instruct", n_layer=24, width=24, seed=2, tokenizer=coder, kind=Qwen2Config, **shape
     )
+    _write_t5(folder / "embedded-t5")
     return folder
+
+
+def _write_t5(folder):
+    """What `pairs/seq2seq.py` makes, smaller and without its training."""
+    tokenizer = AutoTokenizer.from_pretrained(student_folder())
+    ids = {"pad_token_id": 1, "bos_token_id": None, "eos_token_id": 0, "decoder_start_token_id": 1}
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_heads": 2, "num_layers": 3}
+    AutoModelForSeq2SeqLM.from_config(T5Config(vocab_size=len(tokenizer), **sizes, **ids)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _texts():

@@ -44,9 +44,10 @@ def sentencepiece_bpe(n_token, *, prefix):
     return core
 
 
-def unigram(n_token, *, normalizer=None, byte_fallback=False):
+def unigram(n_token, *, normalizer=None, byte_fallback=False, split=None):
     core = Tokenizer(models.Unigram())
-    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    marking = pre_tokenizers.Metaspace()
+    core.pre_tokenizer = pre_tokenizers.Sequence([split, marking]) if split else marking
     core.decoder = decoders.Metaspace()
     core.train_from_iterator(CORPUS, trainers.UnigramTrainer(unk_token="<unk>", **options(n_token)))
     if byte_fallback:
@@ -87,6 +88,7 @@ SCHEMES = {
     "sentencepiece_gemma": lambda: sentencepiece_bpe(470, prefix=False),
     "unigram_nfkc": lambda: unigram(150, normalizer=normalizers.NFKC()),
     "unigram_bytes": lambda: unigram(150, byte_fallback=True),
+    "unigram_t5": lambda: unigram(150, normalizer=normalizers.NFKC(), split=pre_tokenizers.WhitespaceSplit()),
     "wordpiece": lambda: wordpiece(250),
 }
 LOSSLESS = ["byte_level", "byte_level_digits", "byte_level_prefix", "sentencepiece_llama", "sentencepiece_gemma"]

@@ -14,8 +14,8 @@ from semalign.strategy import KINDS, PACKAGES, Strategy, available, build, descr
 REQUIRED = {("pairing", "manual"): {"pairs": [[0, 2], [3, 1]]}}
 """Arguments of the strategies that cannot be built from their name alone."""
 
-BOUND = {("method", "semalign"): {"norm"}, ("method", "laten"): {"sources"}}
-"""Fields that have an effect only beside a value of another field, and are refused without it."""
+BOUND = {("method", "semalign"): {"norm", "part"}, ("method", "laten"): {"sources"}}
+"""Fields that have an effect only beside a value of another field, or none beside some, and are refused then."""
 
 EVERY = [(kind, name) for kind in KINDS for name in available(kind)]
 

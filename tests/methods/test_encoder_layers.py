@@ -1,6 +1,7 @@
 """Layers of an encoder follow a teacher on the prompt: targets, positions and gradients are where they are meant."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from semalign.pairing.critical import Critical
 from semalign.pairing.depth import Depth
 from semalign.pairing.monotone_cka import MonotoneCKA
 from semalign.schedules.frontier import Frontier
+from semalign.strategy import build
 from semalign.training import TrainingOptions
 
 OPTIONS = TrainingOptions(epochs=6, batch_size=6, learning_rate=0.001)
@@ -175,3 +177,10 @@ def test_what_makes_no_sense_is_refused_in_one_line():
         with pytest.raises(UserError, match=says):
             dataclasses.replace(RIDGE, **changes)
     assert not RIDGE.cacheable
+
+
+def test_the_part_stands_in_a_configuration_where_it_is_the_encoder():
+    assert build("method", json.loads(json.dumps(RIDGE.spec()))) == RIDGE
+    decoder = dataclasses.replace(RIDGE, part="decoder")
+    assert "part" not in decoder.spec()
+    assert build("method", decoder.spec()) == decoder

@@ -285,7 +285,7 @@ def _with_answers(work: Work, student: LanguageModel, teacher: LanguageModel) ->
             cost.seconds = tally.seconds_before
     forget_drafts(folder)
     found = TeacherAnswers.load(folder, tasks)
-    warnings = _left_out(replace(work, answers=found))
+    warnings = found.warnings(adapted=work.config.teacher.adapt)
     if not any(found.rows.values()):
         raise UserError(f"{folder}: none of the teacher's answers was kept; {warnings[0]}")
     for warning in warnings:

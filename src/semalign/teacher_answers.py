@@ -74,7 +74,11 @@ def new_tokens(config: Run, task: Task, teacher: LanguageModel) -> int:
 
     Raises UserError where its longest prompt leaves no such room in the teacher's positions.
     """
-    asked, room, why = config.teacher.writes.max_new_tokens, *_room(config, task, teacher)
+    return _length(config, task, *_room(config, task, teacher))
+
+
+def _length(config: Run, task: Task, room: int | None, why: str) -> int:
+    asked = config.teacher.writes.max_new_tokens
     if room is not None and (asked or 1) > room:
         instead = ", or lower teacher.writes.max_new_tokens" if asked and room > 0 else ""
         raise UserError(f"{why}: too few for {asked or 'any'} more; leave the row out{instead}")
@@ -88,11 +92,13 @@ def little_room(config: Run, tasks: Sequence[Task], teacher: LanguageModel) -> l
     """
     found = []
     for task in tasks:
-        room = new_tokens(config, task, teacher) if "prompts" in task.splits else task.max_new_tokens
-        if config.teacher.writes.max_new_tokens is None and room < task.max_new_tokens:
-            _, why = _room(config, task, teacher)
+        if "prompts" not in task.splits:
+            continue
+        room, why = _room(config, task, teacher)
+        length = _length(config, task, room, why)
+        if config.teacher.writes.max_new_tokens is None and length < task.max_new_tokens:
             found.append(
-                f"{why}: every answer of the task ends within {room} tokens instead of {task.max_new_tokens}, or is "
+                f"{why}: every answer of the task ends within {length} tokens instead of {task.max_new_tokens}, or is "
                 "left out; leave the row out"
             )
     return found

@@ -41,14 +41,16 @@ def encode_pair(
 
 def answer_coverage(examples: Sequence[Example]) -> float:
     """Share of the positions before an answer token at which the teacher has read the same text, in [0, 1]."""
-    last = [example.teacher.last[example.n_prompt - 1 : -1] for example in examples if example.teacher is not None]
-    n_position = sum(map(len, last))
-    return sum(place >= 0 for row in last for place in row) / n_position if n_position else 1.0
+    return _followed([e.teacher.last[e.n_prompt - 1 : -1] for e in examples if e.teacher is not None])
 
 
 def prompt_coverage(examples: Sequence[Example]) -> float:
     """Share of the tokens that the student's encoder reads at which the teacher has read as much, in [0, 1]."""
-    last = [example.teacher.prompt_last for example in examples if example.teacher is not None]
+    return _followed([e.teacher.prompt_last for e in examples if e.teacher is not None])
+
+
+def _followed(last: Sequence[Sequence[int]]) -> float:
+    """The share of the positions of all rows that have one of the teacher's; 1 where there is no position."""
     n_position = sum(map(len, last))
     return sum(place >= 0 for row in last for place in row) / n_position if n_position else 1.0
 

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .formats import PREFERENCES, ROLES, Format, format_of
+from .formats import KEYS, PREFERENCES, ROLES, Format, format_of
 from .jsonl import named_records
 from .rows import SCORED, Row, fitting_pair, rows_from_records
 from .sampling import permuted, twins
 
 NOTHING = "-"  # stands for the missing answer while a record is read
 ANSWERS = ("answer", "completion", "output")
-TEXTS = {"alpaca": ("instruction", "output"), "prompt-completion": ("prompt", "completion")}
-"""Formats that name the fields of prompt and answer."""
 LOOKED_AT = ("id", "prompt", "answer")  # of a task's field names
 
 
@@ -83,7 +81,7 @@ def _open(record: Mapping[str, Any], fields: Mapping[str, str], layout: Format |
     for name in ("messages", "conversations"):
         if isinstance(kept.get(name), list):
             kept[name] = _answered(kept[name])
-    prompt, answer = TEXTS.get(layout or "") or fitting_pair(kept)
+    prompt, answer = KEYS[layout] if layout in ("alpaca", "prompt-completion") else fitting_pair(kept)
     turns, found = kept.get("completion"), layout or format_of(kept)
     kept |= dict.fromkeys([*(name for name in ANSWERS if name in kept), fields.get("answer", answer)], NOTHING)
     is_chat = prompt == "prompt" and isinstance(kept.get("prompt"), list) and "prompt" not in fields

@@ -22,7 +22,7 @@ from semalign.methods import Given
 from semalign.methods.encoder_decoder import refuse_encoder_decoder
 from semalign.methods.semalign import SemAlign
 from semalign.methods.teacher import OnlineTeacher
-from semalign.models import Point, encoder_of, states_of, unload
+from semalign.models import Point, encoder_of, reader_of, states_of, unload
 from semalign.pairing.critical import Critical
 from semalign.pairing.depth import Depth
 from semalign.pairing.monotone_cka import MonotoneCKA
@@ -83,7 +83,7 @@ def test_every_pair_trains_and_the_loss_falls(pair, method, tmp_path):
 def test_targets_are_the_mapped_states_of_the_teacher_at_the_same_place_of_the_prompt(pair):
     context, rows, plan = planned(pair)
     teacher, student = context.teacher, context.student
-    n_layer = encoder_of(teacher).n_layer if teacher.is_encoder_decoder else teacher.n_layer
+    part = reader_of(teacher)
     online = OnlineTeacher(teacher, "block_out", plan.maps, context.tokens.teacher, part="encoder")
     batch = collate(rows, 0)
     said = online(batch, plan.pairs, batch.followed)
@@ -91,10 +91,9 @@ def test_targets_are_the_mapped_states_of_the_teacher_at_the_same_place_of_the_p
     for i, row in enumerate(rows):
         other = row.of_teacher
         ids = torch.tensor([other.input_ids if other.encoder is None else list(other.encoder)])
-        part = encoder_of(teacher) if teacher.is_encoder_decoder else teacher
         for pair_ in plan.pairs:
             ((layer, _),) = pair_.teacher
-            assert layer < n_layer
+            assert layer < part.n_layer
             with torch.no_grad():
                 state = states_of(part, [Point("block_out", layer)], ids, torch.ones_like(ids))
             expected = plan.maps[pair_.student](state[Point("block_out", layer)][0])
